@@ -1,0 +1,52 @@
+# Two commands: `make quickstart` makes a small dataset, `make test` checks the house. Both set up .venv/ first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+OUT := out/quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-fast lint format clean
+
+help:
+	@echo "make quickstart  set up, then make 64 chest and pathology pairs in $(OUT)"
+	@echo "make test        set up, then run the fast and the slow tests"
+	@echo "make test-fast   set up, then run the fast tests"
+	@echo "make lint        ruff and mypy"
+	@echo "make format      ruff format"
+	@echo "make clean       remove .venv/, out/ and caches"
+
+# The stamp is newer than what it was made from, so an installed environment costs nothing.
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "setting up $(VENV), once: a few minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
+	@touch $@
+
+quickstart: $(INSTALLED)
+	$(BIN)/medim run jobs/quickstart.yaml
+	@echo "contact sheet: $(OUT)/contact_sheet.png"
+	@echo "dataset card:  $(OUT)/README.md"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED_DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

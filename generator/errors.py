@@ -1,0 +1,77 @@
+"""The error tree of the factory. Every message says what is wrong, where, and how to fix it.
+
+MedimError
+|-- SpecError          the job file, or something it names, is wrong: nothing was started
+|-- InputError         a given image or report cannot be read
+|-- RowError           one row cannot be generated, judged or written; it is quarantined, the rest go on
+|-- ShardError         a shard failed as a whole; it is retried
+|   `-- DeviceMemoryError  memory ran out; when retries do not help the job stops, for no row is to blame
+|-- ReplicaError       a replica cannot start (weights, device): the job stops early
+|-- ResourceError      fewer resources than one replica needs
+|-- StoreError         the output folder cannot be used: not writable, made from another spec or other weights
+|-- VerifyError        a finished dataset does not hold what its records say
+|-- DrainedError       the job was told to stop and did so cleanly (exit 143)
+`-- QuarantineError    more rows were quarantined than the job allows (exit 3)
+"""
+
+
+class MedimError(Exception):
+    """Something went wrong that the user can act on; `str(error)` is the whole message."""
+
+
+class SpecError(MedimError):
+    """The job file, or something it names, is wrong; nothing was started."""
+
+
+class InputError(MedimError):
+    """A given image or report cannot be read."""
+
+
+class RowError(MedimError):
+    """One row cannot be generated, judged or written; it is quarantined and the rest go on.
+
+    Args:
+        pair_id: the row.
+        message: what, where, how to fix.
+    """
+
+    def __init__(self, pair_id: str, message: str) -> None:
+        super().__init__(pair_id, message)
+        self.pair_id = pair_id
+        self.message = message
+
+    def __str__(self) -> str:
+        """The message, led by the pair it concerns."""
+        return f"pair {self.pair_id}: {self.message}"
+
+
+class ShardError(MedimError):
+    """A shard failed as a whole; it is retried up to `compute.max_retries` times."""
+
+
+class DeviceMemoryError(ShardError):
+    """Memory ran out while a shard was made; when retries do not help the job stops, for no row is to blame."""
+
+
+class ReplicaError(MedimError):
+    """A replica cannot start (weights, device); the job stops early with the cause."""
+
+
+class ResourceError(MedimError):
+    """Fewer resources than one replica needs; the message holds asked and available."""
+
+
+class StoreError(MedimError):
+    """The output folder cannot be used: not writable, or made from another spec or other weights."""
+
+
+class VerifyError(MedimError):
+    """A finished dataset does not hold what its records say."""
+
+
+class DrainedError(MedimError):
+    """The job was told to stop and did so cleanly; running it again continues."""
+
+
+class QuarantineError(MedimError):
+    """More rows were quarantined than `compute.max_quarantined` allows; no `_SUCCESS` was written."""

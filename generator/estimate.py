@@ -1,0 +1,120 @@
+"""What a job will cost, from the size of its network: no weights are read. `medim preview` measures instead."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from generator.errors import SpecError
+from generator.plan import Plan
+from generator.spec import GenerateSpec
+
+# Sustained FLOP/s of one device: an H200 at the useful rate of a fused engine, and one CPU thread with AVX-512.
+GPU_FLOPS = {"float32": 4.0e13, "bfloat16": 6.0e14, "float16": 6.0e14}
+THREAD_FLOPS = {"float32": 4.5e10, "bfloat16": 1.0e11, "float16": 1.0e10}
+# The agreement score reads two mask sets, each with the image and without it.
+SCORING_ROWS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a job will cost.
+
+    Attributes:
+        seconds_per_pair: of one replica.
+        hours: of the whole job, all replicas at work.
+        gpu_hours: of all GPUs together; 0 on CPU.
+    """
+
+    seconds_per_pair: float
+    hours: float
+    gpu_hours: float
+
+
+def estimate(plan: Plan) -> Estimate:
+    """The cost of a job by FLOPs.
+
+    Raises:
+        SpecError: the checkpoint is missing or has no readable config.
+    """
+    spec = plan.spec
+    speed = GPU_FLOPS[spec.model.dtype] * min(1.0, spec.compute.gpus_per_replica)
+    if not uses_gpu(spec):
+        speed = THREAD_FLOPS[spec.model.dtype] * spec.compute.threads_per_replica
+    size = min(spec.compute.pairs_per_shard, plan.pairs)
+    wasted = batch_rows(size, spec.sampling.batch_size) / size
+    return priced(plan, wasted * rows_per_pair(spec) * row_flops(spec) / speed)
+
+
+def priced(plan: Plan, seconds_per_pair: float) -> Estimate:
+    """The cost of a job whose replicas take so long for a pair."""
+    compute = plan.spec.compute
+    at_work = min(compute.replicas, plan.shards)
+    hours = seconds_per_pair * plan.pairs / at_work / 3600
+    gpus = compute.gpus_per_replica if uses_gpu(plan.spec) else 0.0
+    return Estimate(seconds_per_pair=seconds_per_pair, hours=hours, gpu_hours=hours * at_work * gpus)
+
+
+def batch_rows(pairs: int, batch_size: int) -> int:
+    """Rows of the batches that so many pairs need: a batch is always full, if need be with rows that nobody uses."""
+    return -(-pairs // batch_size) * batch_size
+
+
+def uses_gpu(spec: GenerateSpec) -> bool:
+    """Whether the job asks for GPUs."""
+    return spec.compute.gpus_per_replica > 0 and spec.model.device != "cpu"
+
+
+def rows_per_pair(spec: GenerateSpec) -> int:
+    """How many rows one pair sends through the backbone: steps, twice where guided, and the scores."""
+    sampling = spec.sampling
+    guided = 2 if sampling.guidance > 0 else 1
+    if spec.task == "joint" and sampling.order == "joint":
+        return guided * sampling.steps + 1 + SCORING_ROWS
+    sees_image = spec.task == "image_to_report" or sampling.order == "image_first"
+    text = sampling.text_steps * (2 if sees_image and sampling.text_guidance > 0 else 1)
+    image = sampling.steps * (1 if spec.task == "joint" and sampling.order == "image_first" else guided)
+    rows = {"joint": text + image, "report_to_image": image, "image_to_report": text}
+    return rows[spec.task] + SCORING_ROWS
+
+
+def row_flops(spec: GenerateSpec) -> float:
+    """Floating point operations of one row through the backbone: linear layers and attention."""
+    path = checkpoint_folder(spec) / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        layout, backbone = config["layout"], config["backbone"]
+        width, layers = backbone["hidden_size"], backbone["layers"]
+        attended = backbone["heads"] * backbone["head_dim"]
+        projected = width * (2 * attended + 2 * backbone["kv_heads"] * backbone["head_dim"])
+        linear = layers * (projected + 3 * width * backbone["intermediate_size"])
+        length = layout["report_slots"] + layout["image_slots"]
+        return float(2 * length * linear + 4 * length**2 * attended * layers)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(
+            f"{spec.source}: model.checkpoint = {spec.model.checkpoint!r}: {path} is no model config ({error!r}). "
+            "Give a folder that `medim run` of a train job made, or `phantom`."
+        ) from error
+
+
+def checkpoint_folder(spec: GenerateSpec) -> Path:
+    """The folder of the job's weights.
+
+    Raises:
+        SpecError: it does not exist.
+    """
+    folder = Path(spec.model.checkpoint)
+    if spec.model.checkpoint == "phantom":
+        package = find_spec("model")
+        assert package is not None
+        assert package.submodule_search_locations
+        folder = Path(package.submodule_search_locations[0], "weights", "phantom")
+    if not (folder / "config.json").is_file():
+        raise SpecError(
+            f"{spec.source}: model.checkpoint = {spec.model.checkpoint!r}: there is no config.json in {folder}. "
+            "Give the folder of a checkpoint, or `phantom` for the embedded one."
+        )
+    return folder

@@ -1,0 +1,1 @@
+"""Questions asked of finished datasets and of the embedded checkpoint, answered by tables and plots."""

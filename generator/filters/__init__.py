@@ -1,0 +1,121 @@
+"""Judgements of a pair. Every filter scores every pair; the thresholds of the job file decide what is kept.
+
+Filters are pure: they see one `Pair` and nothing else, so the order of pairs, shards and replicas changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Protocol
+
+from generator.errors import RowError, SpecError
+from generator.filters import agreement, duplicates, image_stats, report_form
+from generator.filters.duplicates import mark_duplicates as mark_duplicates
+from generator.filters.threshold import FilterRule, Threshold
+from generator.records import Filter, Pair, Verdict
+
+Judge = Callable[[Pair], Verdict]
+
+FILTERS: dict[str, Callable[[FilterRule], Filter]] = {
+    image_stats.NAME: image_stats.ImageStats.of,
+    report_form.NAME: report_form.ReportForm.of,
+    agreement.NAME: agreement.Agreement.of,
+    duplicates.NAME: duplicates.Duplicates.of,
+}
+DEFAULTS: dict[str, FilterRule] = {
+    image_stats.NAME: image_stats.DEFAULT,
+    report_form.NAME: report_form.DEFAULT,
+    agreement.NAME: agreement.DEFAULT,
+    duplicates.NAME: duplicates.DEFAULT,
+}
+SCORES = (*image_stats.SCORES, *report_form.SCORES, *agreement.SCORES, *duplicates.SCORES)
+
+
+class Filtered(Protocol):
+    """A job that filters: the part of the spec that the filters read."""
+
+    @property
+    def filters(self) -> Sequence[FilterRule]:
+        """Entries of `filters:`, in order."""
+
+
+def build_filters(spec: Filtered) -> tuple[Filter, ...]:
+    """One filter of each kind, in the order of `FILTERS`.
+
+    A filter that the job names follows the job alone (without bounds it only scores); any other has its default policy:
+    blank images and exact copies are dropped.
+
+    Raises:
+        SpecError: an unknown filter, one named twice, or a wrong option.
+    """
+    return tuple(FILTERS[name](rule) for name, rule in policy(spec).items())
+
+
+def policy(spec: Filtered) -> dict[str, FilterRule]:
+    """The rule of every filter, in the order of `FILTERS`.
+
+    Raises:
+        SpecError: an unknown filter, or one named twice.
+    """
+    rules: dict[str, FilterRule] = {}
+    for rule in spec.filters:
+        if rule.name not in FILTERS:
+            close = get_close_matches(rule.name, FILTERS, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise SpecError(f"filters: {rule.name!r} is not a known filter{hint}. Known: {', '.join(FILTERS)}.")
+        if rule.name in rules:
+            raise SpecError(f"filters: {rule.name} is named twice; give both bounds in one entry.")
+        rules[rule.name] = rule
+    return DEFAULTS | rules
+
+
+def build_judge(spec: Filtered) -> Judge:
+    """The judgement of all filters together, as the job's policy has it.
+
+    A pair is kept when no filter has a reason to drop it. What a filter raises becomes `RowError`, naming both.
+
+    Raises:
+        SpecError: an unknown filter, one named twice, or a wrong option.
+    """
+    filters = build_filters(spec)
+
+    def judge(pair: Pair) -> Verdict:
+        reasons: list[str] = []
+        scores: dict[str, float] = {}
+        labels: dict[str, str] = {}
+        for one in filters:
+            verdict = judged_by(one, pair)
+            reasons.extend(verdict.reasons)
+            scores.update(verdict.scores)
+            labels.update(verdict.labels)
+        return Verdict(kept=not reasons, reasons=tuple(reasons), scores=scores, labels=labels)
+
+    return judge
+
+
+def judged_by(one: Filter, pair: Pair) -> Verdict:
+    """The filter's verdict.
+
+    Raises:
+        RowError: the filter raised.
+    """
+    try:
+        return one.judge(pair)
+    except Exception as error:
+        message = f"filter {one.name} failed on it: {type(error).__name__}: {error}"
+        raise RowError(pair.pair_id, message) from error
+
+
+def score_names(_spec: Filtered) -> tuple[str, ...]:
+    """Every score that `build_judge` gives, in column order; the same for every job, so that datasets can be joined."""
+    return SCORES
+
+
+def duplicate_threshold(spec: Filtered) -> Threshold:
+    """The policy on exact copies, for `mark_duplicates`.
+
+    Raises:
+        SpecError: an unknown filter, or one named twice.
+    """
+    return Threshold.of(policy(spec)[duplicates.NAME])

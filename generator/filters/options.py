@@ -1,0 +1,46 @@
+"""Settings of a filter, read from the job file or refused with the key that is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from generator.errors import SpecError
+
+
+def known_options(name: str, given: Mapping[str, object], known: tuple[str, ...]) -> None:
+    """Every given key is one the filter knows.
+
+    Raises:
+        SpecError: a key is not known.
+    """
+    for key in given:
+        if key in known:
+            continue
+        close = get_close_matches(key, known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        listed = ", ".join(known) if known else "none"
+        raise SpecError(f"filters: {name}: options.{key} is not a known key{hint}. Known: {listed}.")
+
+
+def number_option(name: str, key: str, value: object) -> float:
+    """The option as a finite number >= 0.
+
+    Raises:
+        SpecError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise SpecError(f"filters: {name}: options.{key} is {value!r}; give a finite number that is not negative.")
+    return float(value)
+
+
+def flag_option(name: str, key: str, value: object) -> bool:
+    """The option as true or false.
+
+    Raises:
+        SpecError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise SpecError(f"filters: {name}: options.{key} is {value!r}; give true or false.")
+    return value

@@ -1,0 +1,74 @@
+"""The policy on one score: where a job file says a pair is dropped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class FilterRule(Protocol):
+    """One entry of `filters:` in a job file, as the spec holds it."""
+
+    @property
+    def name(self) -> str:
+        """Which filter."""
+
+    @property
+    def drop_below(self) -> float | None:
+        """Main scores under this are dropped; None for no lower bound."""
+
+    @property
+    def drop_above(self) -> float | None:
+        """Main scores over this are dropped; None for no upper bound."""
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """Settings of the filter itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefaultRule:
+    """The rule of a filter that the job file does not name."""
+
+    name: str
+    drop_below: float | None = None
+    drop_above: float | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """The range of a filter's main score that is kept.
+
+    Attributes:
+        name: of the filter, whose main score has the same name.
+        below: scores under this are dropped; None for no lower bound.
+        above: scores over this are dropped; None for no upper bound.
+    """
+
+    name: str
+    below: float | None = None
+    above: float | None = None
+
+    @classmethod
+    def of(cls, rule: FilterRule) -> Threshold:
+        """What the rule asks; without bounds nothing is dropped."""
+        return cls(name=rule.name, below=rule.drop_below, above=rule.drop_above)
+
+    def reasons(self, score: float) -> tuple[str, ...]:
+        """Why a pair of this score is dropped; empty when it is kept.
+
+        NaN compares false with everything, so without its own reason it would pass every bound.
+        """
+        if self.below is None and self.above is None:
+            return ()
+        if math.isnan(score):
+            return (f"{self.name} is NaN",)
+        found = []
+        if self.below is not None and score < self.below:
+            found.append(f"{self.name}<{self.below:g}")
+        if self.above is not None and score > self.above:
+            found.append(f"{self.name}>{self.above:g}")
+        return tuple(found)

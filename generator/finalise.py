@@ -1,0 +1,112 @@
+"""Turns committed shards into a finished dataset: `data/`, contact sheet, card and manifest.
+
+Everything is made from the shards and the spec, so running it again gives the same bytes, all but the manifest's `run`.
+`_SUCCESS` is for the job to set: it alone knows whether too many rows were quarantined.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from generator.card import dataset_card
+from generator.contact_sheet import choose_tiles, contact_sheet
+from generator.data_view import build_data_view, file_record
+from generator.dataset import open_dataset
+from generator.manifest import MANIFEST, manifest_head, write_manifest
+from generator.plan import Plan
+from generator.provenance import Provenance, provenance_of
+from generator.records import FileRecord, ReplicaFacts
+from generator.spec import GenerateSpec
+from generator.store import SUCCESS
+from generator.tally import shard_records, tally
+
+CARD = "README.md"
+CONTACT_SHEET = "contact_sheet.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What a finished dataset holds.
+
+    Attributes:
+        pairs: asked for.
+        kept: by the filters.
+        dropped: by the filters.
+        quarantined: could not be made.
+        duplicates: kept pairs left out of `data/` as exact copies.
+        data_rows: pairs in `data/`.
+    """
+
+    pairs: int
+    kept: int
+    dropped: int
+    quarantined: int
+    duplicates: int
+    data_rows: int
+
+
+def finalise(out: Path, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts) -> Totals:
+    """The dataset is finished but for `_SUCCESS`, which is gone if there was one.
+
+    Args:
+        out: the dataset, with its spec and plan and every shard committed.
+        spec: of the job.
+        plan: of the job.
+        facts: of the replica that ran.
+
+    Raises:
+        StoreError: a shard is missing, or was made from another spec or other weights.
+    """
+    provenance, shards = provenance_of(spec, facts), plan.shards
+    sums = tally(out, shards, provenance)
+    (out / SUCCESS).unlink(missing_ok=True)
+    view = build_data_view(out, shards, provenance, total_bytes=sums.pairs_bytes)
+    tiles = choose_tiles(open_dataset(out))
+    sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
+    card = dataset_card(spec, provenance, sums, view)
+    _publish(out / CONTACT_SHEET, lambda path: path.write_bytes(sheet))
+    _publish(out / CARD, lambda path: path.write_text(card, encoding="utf-8"))
+    head = manifest_head(spec, provenance, facts, sums, view, shards)
+    _publish(
+        out / MANIFEST,
+        lambda path: write_manifest(
+            path,
+            head,
+            _files(out, shards, provenance, view.files),
+            facts.device,
+            (record for _, record in shard_records(out, shards, provenance)),
+        ),
+    )
+    return Totals(
+        pairs=sums.pairs,
+        kept=sums.kept,
+        dropped=sums.dropped,
+        quarantined=sums.quarantined,
+        duplicates=view.duplicates,
+        data_rows=view.rows,
+    )
+
+
+def _files(out: Path, shards: int, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:
+    """Every file that is the same wherever the dataset is made; shard files as their shard recorded them.
+
+    `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
+    """
+    for name in (CARD, CONTACT_SHEET, "plan.json"):
+        yield file_record(out / name, out)
+    yield from data
+    for folder, record in shard_records(out, shards, provenance):
+        for file in record.files:
+            yield replace(file, path=f"{folder.relative_to(out).as_posix()}/{file.path}")
+
+
+def _publish(path: Path, write: Callable[[Path], object]) -> None:
+    """The file is there at once and whole, and on disk."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    write(draft)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,126 @@
+"""Given reports and images: how many there are, what a shard gets, and what cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+
+from generator.errors import InputError
+from generator.inputs_parquet import digests, open_column
+from generator.records import PairRequest, Quarantined, Shard
+from generator.spec import GenerateSpec
+from generator.spec_sections import ParquetInputs, PhantomInputs
+from generator.tracing import one_line, portable_traceback
+
+
+def count_inputs(spec: GenerateSpec) -> int:
+    """How many rows the inputs give; 0 for a job without inputs.
+
+    Raises:
+        SpecError: no file, a file that is not Parquet, no such column, or no row.
+    """
+    if isinstance(spec.inputs, ParquetInputs):
+        return open_column(spec.inputs, spec.task, spec.source).rows
+    return 0 if spec.inputs is None else spec.inputs.pairs
+
+
+def digest_inputs(spec: GenerateSpec) -> dict[str, str]:
+    """Hex sha256 of every input file by name, sorted; empty for phantoms, which the spec determines."""
+    if isinstance(spec.inputs, ParquetInputs):
+        return digests(open_column(spec.inputs, spec.task, spec.source))
+    return {}
+
+
+def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantined]]:
+    """The shard with its given reports or images, and the rows that cannot be read.
+
+    Args:
+        spec: the job.
+        shard: as planned.
+
+    Returns:
+        The shard with the readable requests only, and the others, each in order.
+    """
+    if spec.inputs is None:
+        return shard, []
+    filled: list[PairRequest] = []
+    unreadable: list[Quarantined] = []
+    for request in shard.requests:
+        try:
+            filled.append(_fill(spec, request))
+        except InputError as error:
+            full = portable_traceback(error)
+            unreadable.append(Quarantined(request=request, error=one_line(error), traceback=full, stage="input"))
+    return replace(shard, requests=tuple(filled)), unreadable
+
+
+def _fill(spec: GenerateSpec, request: PairRequest) -> PairRequest:
+    """The request with what is given.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    assert spec.inputs is not None, "a job without inputs has nothing to fill"
+    assert request.source_row is not None, "a planned pair of a job with inputs has its row"
+    if isinstance(spec.inputs, PhantomInputs):
+        return _drawn(spec, spec.inputs, request, request.source_row)
+    column = open_column(spec.inputs, spec.task, spec.source)
+    value = column.value(request.source_row)
+    where = f"row {request.source_row} of {spec.inputs.path}, column {column.name},"
+    if spec.task == "image_to_report":
+        return replace(request, given_image=_image(value, where))
+    return _with_report(request, _report(value, where))
+
+
+def _drawn(spec: GenerateSpec, inputs: PhantomInputs, request: PairRequest, row: int) -> PairRequest:
+    """The request with a phantom's image or report."""
+    from PIL import Image
+
+    from generator.phantoms import draw
+
+    digest = hashlib.sha256(f"inputs/{inputs.seed}/{row}".encode()).digest()
+    phantom = draw(inputs.domain, int.from_bytes(digest[:8], "big") >> 1)
+    if spec.task == "report_to_image":
+        return _with_report(request, phantom.report)
+    stream = io.BytesIO()
+    Image.fromarray(phantom.image).save(stream, "PNG")
+    return replace(request, given_image=stream.getvalue())
+
+
+def _with_report(request: PairRequest, report: str) -> PairRequest:
+    """The request with a report, and with the findings it asks for."""
+    from generator.phantoms import read_findings
+
+    prompt = replace(request.prompt, findings=tuple(sorted(read_findings(report))))
+    return replace(request, given_report=report, prompt=prompt)
+
+
+def _report(value: object, where: str) -> str:
+    """The text of a cell.
+
+    Raises:
+        InputError: it holds none.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where} holds no report, but {value!r:.80}. Give text.")
+    return value.strip()
+
+
+def _image(value: object, where: str) -> bytes:
+    """The encoded image of a cell, known to decode.
+
+    Raises:
+        InputError: it holds none, or one that does not decode.
+    """
+    from PIL import Image
+
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes) or not content:
+        raise InputError(f"{where} holds no image bytes, but {type(content).__name__}. Embed the encoded image there.")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except Exception as error:
+        raise InputError(f"{where} cannot be decoded ({type(error).__name__}: {error}). Give a PNG or JPEG.") from error
+    return content

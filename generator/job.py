@@ -1,0 +1,159 @@
+"""The generate job from end to end: plan, claim the folder, make what is missing, finalise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from generator.errors import QuarantineError, StoreError
+from generator.events import OnEvent, Progress
+from generator.finalise import finalise
+from generator.manifest import read_manifest
+from generator.plan import Plan, make_plan, plan_record
+from generator.records import ReplicaFacts, ShardRecord
+from generator.scheduling import Schedule
+from generator.spec import GenerateSpec
+from generator.station import Parts, StationSetup, imported
+from generator.store import SUCCESS, committed, open_dataset, sweep, tidy
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a job left behind.
+
+    Attributes:
+        out: the dataset.
+        shards: of the dataset.
+        made: shards that this run made; the others were there.
+        pairs: asked for.
+        kept: passed every filter.
+        dropped: judged and dropped.
+        quarantined: could not be made.
+        duplicates: kept pairs left out of `data/` as exact copies.
+        data_rows: pairs in `data/`.
+        rejects: dropped pairs by reason; a pair may have several.
+    """
+
+    out: Path
+    shards: int
+    made: int
+    pairs: int
+    kept: int
+    dropped: int
+    quarantined: int
+    duplicates: int
+    data_rows: int
+    rejects: dict[str, int]
+
+
+def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts | None = None) -> JobResult:
+    """The dataset is complete, in `data/` too, and carries `_SUCCESS`.
+
+    Run it again after any interruption: what is committed stays, what is missing is made.
+
+    Args:
+        spec: the job.
+        local: in this process instead of on Ray.
+        on_event: is told what happens.
+        parts: replica, judge and writers to use instead of the real ones.
+
+    Raises:
+        SpecError: something that the job names does not exist.
+        StoreError: the output folder cannot be used.
+        ResourceError: fewer resources than one replica needs.
+        ReplicaError: a replica cannot start.
+        ShardError: a shard cannot be made, whichever rows are left out.
+        DrainedError: SIGTERM came.
+        QuarantineError: the dataset is complete, but more rows were quarantined than the job allows.
+    """
+    parts = parts or Parts()
+    out = Path(spec.output.dir).absolute()
+    plan = make_plan(spec)
+    facts: ReplicaFacts = imported(parts.facts)(spec)
+    open_dataset(out, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
+    sweep(out, spec.compute.shard_deadline_s)
+    records = _checked(out, plan, facts)
+    progress = Progress(plan.shards, plan.pairs, records.values(), on_event)
+    missing = [index for index in range(plan.shards) if index not in records]
+    progress.tell("opened", f"{spec.name}: {len(missing)} of {plan.shards} shards to make, in {out}")
+    if missing:
+        (out / SUCCESS).unlink(missing_ok=True)
+        setup = StationSetup(spec=spec, out=out, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
+        schedule = Schedule(missing, lambda index: _rows(plan, index), spec.compute.max_retries)
+        facts = _execute(setup, schedule, plan, progress, local=local)
+    if missing or not (out / SUCCESS).exists():
+        progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
+        finalise(out, spec, plan, facts)
+    _settle(out, spec, progress.records)
+    return _result(out, len(missing))
+
+
+def _execute(setup: StationSetup, schedule: Schedule, plan: Plan, progress: Progress, *, local: bool) -> ReplicaFacts:
+    if local:
+        from generator.local import run_local
+
+        return run_local(setup, schedule, plan.shard, progress)
+    from generator.cluster import run_on_ray
+
+    return run_on_ray(setup, schedule, plan.shard, progress)
+
+
+def _rows(plan: Plan, index: int) -> tuple[str, ...]:
+    return tuple(request.pair_id for request in plan.shard(index).requests)
+
+
+def _checked(out: Path, plan: Plan, facts: ReplicaFacts) -> dict[int, ShardRecord]:
+    """The committed shards, all of them this job's.
+
+    Raises:
+        StoreError: one is damaged, or of another job.
+    """
+    records = committed(out)
+    for index, record in records.items():
+        mine = (record.spec_sha256, record.model_sha256) == (plan.spec_sha256, facts.model_sha256)
+        if index >= plan.shards or not mine:
+            raise StoreError(
+                f"{out}: shard {index} was made from spec {record.spec_sha256[:12]} and weights "
+                f"{record.model_sha256[:12]}, this job has {plan.spec_sha256[:12]}, {facts.model_sha256[:12]} and "
+                f"{plan.shards} shards. Somebody put it there: move it away and run again."
+            )
+    return records
+
+
+def _settle(out: Path, spec: GenerateSpec, records: list[ShardRecord]) -> None:
+    """`_SUCCESS` says that the dataset is complete.
+
+    Raises:
+        QuarantineError: too many rows are missing for that.
+    """
+    sick = {record.index: record.quarantined for record in records if record.quarantined}
+    total, allowed = sum(sick.values()), spec.compute.max_quarantined
+    if total > allowed:
+        (out / SUCCESS).unlink(missing_ok=True)
+        first = ", ".join(str(index) for index in list(sick)[:10])
+        raise QuarantineError(
+            f"{out}: {total} rows were quarantined, compute.max_quarantined = {allowed}; they are in shards/*/"
+            f"_rejected.parquet with their errors, first in shards {first}. All else is made. To try them again, mend "
+            "the cause, delete those shard folders and run the same command; to accept them, raise max_quarantined."
+        )
+    (out / SUCCESS).touch()
+    # What a killed driver left running when this run began has died since.
+    sweep(out, spec.compute.shard_deadline_s)
+    tidy(out)
+
+
+def _result(out: Path, made: int) -> JobResult:
+    manifest = read_manifest(out)
+    counts = manifest["counts"]
+    return JobResult(
+        out=out,
+        shards=counts["shards"],
+        made=made,
+        pairs=counts["pairs"],
+        kept=counts["kept"],
+        dropped=counts["dropped"],
+        quarantined=counts["quarantined"],
+        duplicates=counts["duplicates"],
+        data_rows=counts["data_rows"],
+        rejects=manifest["rejects"],
+    )

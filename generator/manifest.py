@@ -1,0 +1,109 @@
+"""`manifest.json`: what a dataset is, the sha256 of every file, and, under `run`, what differs between runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from generator.data_view import DataView
+from generator.errors import StoreError
+from generator.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
+from generator.records import FileRecord, ReplicaFacts, ShardRecord
+from generator.schema import SCHEMA_VERSION
+from generator.spec import GenerateSpec
+from generator.tally import Rate, Tally
+
+MANIFEST = "manifest.json"
+
+
+def manifest_head(
+    spec: GenerateSpec, provenance: Provenance, facts: ReplicaFacts, tally: Tally, view: DataView, shards: int
+) -> dict[str, Any]:
+    """All of the manifest but its two long lists, `files` and `run.shards`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generator": f"{SOFTWARE} {SOFTWARE_VERSION}",
+        "name": provenance.name,
+        "task": provenance.task,
+        "date": provenance.date.isoformat(),
+        "synthetic": True,
+        "digital_source_type": provenance.digital_source_type,
+        "intended_use": INTENDED_USE,
+        "training_data_terms": list(provenance.training_data_terms),
+        "spec_sha256": provenance.spec_sha256,
+        "model_sha256": provenance.model_sha256,
+        "sampling_mode": spec.sampling.mode,
+        "versions": dict(sorted(facts.versions.items())),
+        "counts": {
+            "shards": shards,
+            "pairs": tally.pairs,
+            "kept": tally.kept,
+            "dropped": tally.dropped,
+            "quarantined": tally.quarantined,
+            "duplicates": view.duplicates,
+            "data_rows": view.rows,
+        },
+        "rejects": dict(sorted(tally.rejects.items())),
+        "kept_rate": {
+            "by_domain": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
+            "by_prompt": [
+                {"domain": domain, "prompt": prompt, **_rate(rate)}
+                for (domain, prompt), rate in tally.by_prompt().items()
+            ],
+        },
+        "findings": [
+            {"domain": domain, "finding": finding, "kept": count}
+            for (domain, finding), count in sorted(tally.findings.items())
+        ],
+    }
+
+
+def write_manifest(
+    path: Path, head: dict[str, Any], files: Iterable[FileRecord], device: str, records: Iterable[ShardRecord]
+) -> None:
+    """The manifest is written, entry by entry: its lists are as long as the dataset and never in memory.
+
+    Args:
+        path: of the file.
+        head: from `manifest_head`.
+        files: every file but the manifest, `spec.yaml`, `_shard.json` and `_SUCCESS`.
+        device: that the last replica ran on.
+        records: of every shard, for `run`.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)[:-2] + ',\n  "files": [')
+        file.writelines(_entries(asdict(record) for record in files))
+        file.write(f'\n  ],\n  "run": {{\n    "device": {json.dumps(device)},\n    "shards": [')
+        file.writelines(_entries({"index": record.index, **record.run} for record in records))
+        file.write("\n    ]\n  }\n}\n")
+
+
+def read_manifest(out: Path) -> dict[str, Any]:
+    """What `manifest.json` holds.
+
+    Raises:
+        StoreError: it is missing or broken.
+    """
+    path = out / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error}); `medim run` writes it when every shard is committed"
+        ) from error
+    if not isinstance(values, dict):
+        raise StoreError(f"{path}: holds {type(values).__name__}, not a mapping; `medim run` writes it again")
+    return values
+
+
+def _rate(rate: Rate) -> dict[str, float]:
+    return {"asked": rate.asked, "kept": rate.kept, "share": round(rate.share, 6)}
+
+
+def _entries(values: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """One entry a line, with the commas between them."""
+    for number, value in enumerate(values):
+        yield ("," if number else "") + "\n    " + json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,227 @@
+"""MedimReplica: a loaded model that carries out shards. Besides training and experiments, the only room with torch."""
+
+from __future__ import annotations
+
+import io
+import platform
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from generator.errors import DeviceMemoryError, InputError, ReplicaError, RowError, SpecError
+from generator.phantoms import OPENING
+from generator.prompts import compose
+from generator.records import Domain, Pair, PairRequest, ReplicaFacts, Shard
+from generator.spec import GenerateSpec
+from model import checkpoint
+from model.config import ConfigError, MedimConfig
+from model.layout import LayoutError
+from model.medim import Given, Made, Medim
+from model.sampling import Sampling, SamplingError
+from model.text import TextError
+
+_PACKAGES = ("numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
+
+
+def checkpoint_facts(spec: GenerateSpec) -> ReplicaFacts:
+    """What a replica of this job will be, without loading the weights.
+
+    Raises:
+        ReplicaError: the checkpoint cannot be used.
+    """
+    try:
+        folder = checkpoint.resolve(spec.model.checkpoint)
+        digest, terms = checkpoint.sha256(folder), checkpoint.training_data_terms(folder)
+    except (checkpoint.CheckpointError, ConfigError, OSError) as error:
+        raise ReplicaError(f"model.checkpoint: {error}") from error
+    versions = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    return ReplicaFacts(
+        model_sha256=digest, device=_device_name(_device(spec)), versions=versions, training_data_terms=terms
+    )
+
+
+def load_replica(spec: GenerateSpec) -> MedimReplica:
+    """A replica with the job's weights on the job's device.
+
+    Raises:
+        ReplicaError: weights or device cannot be used; the message says which and why.
+    """
+    torch.set_num_threads(spec.compute.threads_per_replica)
+    device = _device(spec)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ReplicaError(
+            "model.device: cuda, but torch finds no GPU for this replica; use auto or cpu, or ask for one with "
+            "compute.gpus_per_replica on a machine that has it"
+        )
+    try:
+        model = Medim.load(
+            checkpoint.resolve(spec.model.checkpoint), dtype=getattr(torch, spec.model.dtype), device=device
+        )
+    except (checkpoint.CheckpointError, ConfigError, TextError) as error:
+        raise ReplicaError(f"model.checkpoint: {error}") from error
+    _check_prompts(spec, model)
+    return MedimReplica(model, spec, checkpoint_facts(spec))
+
+
+def _device(spec: GenerateSpec) -> str:
+    if spec.model.device != "auto":
+        return spec.model.device
+    return "cuda" if spec.compute.gpus_per_replica > 0 and torch.cuda.is_available() else "cpu"
+
+
+def _device_name(device: str) -> str:
+    # The driver of a cluster may lack the GPU that its replicas have.
+    return torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else device
+
+
+def _check_prompts(spec: GenerateSpec, model: Medim) -> None:
+    for index, section in enumerate(spec.prompts):
+        try:
+            model.tokenizer_of(section.domain)
+            model.report_ids(compose(section, 0).text, whole=False)
+        except (TextError, LayoutError) as error:
+            raise SpecError(f"{spec.source}: prompts[{index}]: {error}") from error
+
+
+class MedimReplica:
+    """Makes pairs with one model. `facts` says what it is.
+
+    A micro-batch always has `sampling.batch_size` rows. Each pair keeps its slot (pair index modulo batch size) and
+    absent rows are filled, so that a pair's arithmetic never depends on its neighbours.
+
+    Args:
+        model: loaded.
+        spec: the job.
+        facts: of the checkpoint.
+    """
+
+    def __init__(self, model: Medim, spec: GenerateSpec, facts: ReplicaFacts) -> None:
+        self.facts = facts
+        self._model, self._batch_size = model, spec.sampling.batch_size
+        section = spec.sampling
+        if section.mode == "official":
+            raise ReplicaError(
+                "sampling.mode: official needs an official checkpoint and its conversion, which this version does not "
+                "have yet; use corrected"
+            )
+        order = {"joint": section.order, "report_to_image": "text_first", "image_to_report": "image_first"}[spec.task]
+        self._sampling = Sampling(
+            order=order,
+            method=section.method,
+            text_reveal=section.text_reveal,
+            image_reveal=section.image_reveal,
+            steps=section.steps,
+            text_steps=section.text_steps,
+            guidance=section.guidance,
+            text_guidance=section.text_guidance,
+            text_temperature=section.text_temperature,
+            image_temperature=section.image_temperature,
+            confidence_noise=section.confidence_noise,
+        )
+
+    def generate(self, shard: Shard) -> list[Pair]:
+        """One pair per request, in order; see `generator.records.Replica`.
+
+        Raises:
+            RowError: a row's input or logits cannot be used.
+            DeviceMemoryError: the batch does not fit; the message names what to change.
+        """
+        givens = {request.pair_id: self._given(request) for request in shard.requests}
+        pairs: dict[str, Pair] = {}
+        batches: dict[int, dict[int, PairRequest]] = {}
+        for request in shard.requests:
+            batches.setdefault(request.pair_index // self._batch_size, {})[request.pair_index % self._batch_size] = (
+                request
+            )
+        for rows in batches.values():
+            pairs.update(self._batch(rows, givens))
+        return [pairs[request.pair_id] for request in shard.requests]
+
+    def _batch(self, rows: dict[int, PairRequest], givens: dict[str, Given]) -> dict[str, Pair]:
+        filler = givens[next(iter(rows.values())).pair_id]
+        slots = [givens[rows[slot].pair_id] if slot in rows else filler for slot in range(self._batch_size)]
+        try:
+            made = self._model.make(slots, self._sampling, [OPENING[given.domain] for given in slots])
+        except SamplingError as error:
+            broken = [rows[slot] for slot in error.rows if slot in rows]
+            if not broken:
+                raise
+            raise RowError(broken[0].pair_id, f"seed {broken[0].seed}: {error}") from error
+        except torch.OutOfMemoryError as error:
+            raise DeviceMemoryError(
+                f"sampling.batch_size = {self._batch_size} does not fit {self.facts.device}: {error}. "
+                "Lower it; `medim preview` finds the size that fits"
+            ) from error
+        return {request.pair_id: _pair(request, made[slot], givens[request.pair_id]) for slot, request in rows.items()}
+
+    def _given(self, request: PairRequest) -> Given:
+        """What a request gives the model.
+
+        Raises:
+            RowError: its image or text cannot be used.
+        """
+        try:
+            self._model.tokenizer_of(request.prompt.domain)
+            image = None
+            if request.given_image is not None:
+                image = read_image(request.given_image, request.prompt.domain, self._model.config)
+            given = Given(
+                domain=request.prompt.domain,
+                seed=request.seed,
+                opening=request.prompt.text,
+                report=request.given_report,
+                image=image,
+            )
+            text = given.opening if given.report is None else given.report
+            if text:
+                self._model.report_ids(text, whole=given.report is not None)
+        except (InputError, TextError, LayoutError) as error:
+            raise RowError(request.pair_id, str(error)) from error
+        return given
+
+
+def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.uint8]:
+    """An encoded image as the domain's tokenizer takes it: grey or RGB, padded to a square, resized.
+
+    Raises:
+        InputError: the bytes are no image, or one with more than 8 bits per channel.
+    """
+    sizes = next(sizes for sizes in config.image_tokenizers if domain in sizes.domains)
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.load()
+            # Pillow would clip these to white instead of scaling them.
+            if opened.mode.startswith(("I", "F")):
+                raise InputError(
+                    f"the given image has pixels of mode {opened.mode}, more than 8 bits per channel; "
+                    "window it to 8 bits first"
+                )
+            image = opened.convert("L" if sizes.channels == 1 else "RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"the given image cannot be read ({error}); give PNG or JPEG bytes") from error
+    side = max(image.size)
+    if image.size != (side, side):
+        square = Image.new(image.mode, (side, side))
+        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+        image = square
+    if side != sizes.resolution:
+        image = image.resize((sizes.resolution, sizes.resolution), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _pair(request: PairRequest, made: Made, given: Given) -> Pair:
+    prompt_chars = len(given.report if given.report is not None else given.opening)
+    return Pair(
+        request=request,
+        image=made.image,
+        image_codes=made.codes,
+        report=made.report,
+        prompt_chars=prompt_chars,
+        report_logprob=made.report_logprob,
+        image_logprob=made.image_logprob,
+        agreement=made.agreement,
+        embedding=made.embedding,
+    )

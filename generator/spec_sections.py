@@ -1,0 +1,221 @@
+"""The sections that job specs are made of: strict, frozen, every unknown key an error."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, model_validator
+
+from generator.records import Domain
+
+MAX_SEED = 2**63 - 1
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+Reveal = Literal["random", "sequential", "confidence"]
+FilterName = Literal["image_stats", "report_form", "duplicates", "agreement"]
+
+
+def _to_date(value: object) -> object:
+    """The date that an ISO string writes; anything else is left to the type check."""
+    if isinstance(value, str):
+        return datetime.date.fromisoformat(value)
+    return value
+
+
+# YAML reads an unquoted 2026-11-23 as a date and a quoted one as text; both mean the same here.
+IsoDate = Annotated[datetime.date, BeforeValidator(_to_date)]
+
+
+class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan=False):
+    """A mapping of the job file: unknown keys and implicit conversions are errors."""
+
+
+class ModelSection(Section):
+    """Which weights make the pairs.
+
+    Attributes:
+        checkpoint: folder of a checkpoint, or `phantom` for the embedded one.
+        dtype: of weights and activations.
+        device: `auto` takes a GPU where the replica was given one.
+    """
+
+    checkpoint: Text = "phantom"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class PromptSection(Section):
+    """What to ask for, and how many pairs of it.
+
+    Attributes:
+        domain: what kind of image.
+        text: visible opening words of the report; None takes the domain's own opening.
+        findings: finding names; each adds its sentence to the opening.
+        pairs: how many.
+    """
+
+    domain: Domain
+    text: Text | None = None
+    findings: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    pairs: Count
+
+
+class PhantomInputs(Section):
+    """Reports or images drawn from the embedded domain.
+
+    Attributes:
+        source: `phantoms`.
+        domain: which phantoms.
+        pairs: how many.
+        seed: of the phantoms, apart from the job's.
+    """
+
+    source: Literal["phantoms"]
+    domain: Domain
+    pairs: Count
+    seed: Seed = 0
+
+
+class ParquetInputs(Section):
+    """Reports or images read from Parquet.
+
+    Attributes:
+        source: `parquet`.
+        path: a file, a folder of `*.parquet`, or a glob.
+        domain: of every row.
+        image_column: encoded images, as bytes or as a struct with a field `bytes`.
+        report_column: reports.
+        limit: first rows only; None takes all.
+    """
+
+    source: Literal["parquet"]
+    path: Text
+    domain: Domain
+    image_column: Text = "image"
+    report_column: Text = "report"
+    limit: Count | None = None
+
+
+InputsSection = Annotated[PhantomInputs | ParquetInputs, Field(discriminator="source")]
+
+
+class SamplingSection(Section):
+    """How the reverse process runs.
+
+    Attributes:
+        mode: `corrected` samples from normalised, restricted distributions; `official` follows the published code.
+        method: which reverse process.
+        order: which modality is revealed when.
+        text_reveal: which report slots of a step come first.
+        image_reveal: which image slots of a step come first.
+        steps: denoising steps of the image, or of both with `order: joint`.
+        text_steps: denoising steps of the report; not used with `order: joint`.
+        guidance: classifier-free weight of images whose report is known; 0 skips the unconditional pass.
+        text_guidance: the same of reports whose image is known.
+        text_temperature: of report tokens.
+        image_temperature: of image tokens.
+        confidence_noise: scale of the noise on confidence rankings.
+        batch_size: rows per forward pass; pairs keep their slot, so it is part of what makes the bytes.
+    """
+
+    mode: Literal["corrected", "official"] = "corrected"
+    method: Literal["maskgit", "ancestral"] = "maskgit"
+    order: Literal["text_first", "joint", "image_first"] = "text_first"
+    text_reveal: Reveal = "sequential"
+    image_reveal: Reveal = "random"
+    steps: Annotated[int, Field(ge=1, le=4096)] = 24
+    text_steps: Annotated[int, Field(ge=1, le=4096)] = 24
+    guidance: Annotated[float, Field(ge=0)] = 2.0
+    text_guidance: Annotated[float, Field(ge=0)] = 0.0
+    text_temperature: Annotated[float, Field(gt=0)] = 0.7
+    image_temperature: Annotated[float, Field(gt=0)] = 0.8
+    confidence_noise: Annotated[float, Field(ge=0)] = 1.0
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+
+
+class ComputeSection(Section):
+    """What the job runs on, and how it treats failures.
+
+    Attributes:
+        replicas: actors, each with its own copy of the weights.
+        gpus_per_replica: 0 for CPU, fractions share a GPU.
+        threads_per_replica: CPU threads of one replica; part of what makes the bytes.
+        pairs_per_shard: the unit of retry and commit.
+        shard_deadline_s: seconds after which a shard counts as hung.
+        max_retries: further attempts after a shard's first.
+        max_quarantined: rows that may fail for good before the job ends without `_SUCCESS`.
+    """
+
+    replicas: Count = 1
+    gpus_per_replica: Annotated[float, Field(ge=0)] = 0.0
+    threads_per_replica: Count = 1
+    pairs_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 32
+    shard_deadline_s: Annotated[float, Field(gt=0)] = 900.0
+    max_retries: Annotated[int, Field(ge=0)] = 2
+    max_quarantined: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _whole_or_shared(self) -> ComputeSection:
+        if self.gpus_per_replica > 1 and not self.gpus_per_replica.is_integer():
+            raise ValueError(
+                f"gpus_per_replica = {self.gpus_per_replica} is neither a whole number nor a share below 1"
+            )
+        return self
+
+
+class FilterSection(Section):
+    """One judgement and its policy; without thresholds it only annotates.
+
+    Attributes:
+        name: which filter.
+        drop_below: pairs whose main score is below are dropped.
+        drop_above: pairs whose main score is above are dropped.
+        options: the filter's own settings.
+    """
+
+    name: FilterName
+    drop_below: float | None = None
+    drop_above: float | None = None
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _something_passes(self) -> FilterSection:
+        low, high = self.drop_below, self.drop_above
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"drop_below = {low} is above drop_above = {high}, so every pair would be dropped")
+        return self
+
+
+class DicomSection(Section):
+    """How DICOM objects are written.
+
+    Attributes:
+        sop_class: `auto` picks by domain; `secondary_capture` suits any viewer.
+    """
+
+    sop_class: Literal["auto", "secondary_capture"] = "auto"
+
+
+class OutputSection(Section):
+    """Where the dataset goes. Parquet is always written.
+
+    Attributes:
+        dir: the output folder, relative to the working directory.
+        dicom: None for no DICOM.
+    """
+
+    dir: Text
+    dicom: DicomSection | None = Field(default_factory=DicomSection)
+
+
+class FolderSection(Section):
+    """Where a job without a dataset leaves its results.
+
+    Attributes:
+        dir: the output folder, relative to the working directory.
+    """
+
+    dir: Text

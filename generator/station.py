@@ -1,0 +1,148 @@
+"""Where a replica works: it loads its parts once, then carries out orders. In-process, or as the body of an actor."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from generator.errors import DeviceMemoryError, MedimError, ReplicaError, ShardError
+from generator.records import Replica, ReplicaFacts, Shard, ShardRecord, Writer
+from generator.scheduling import Failure, Order
+from generator.shard import Judge, run_shard
+from generator.spec import GenerateSpec
+from generator.store import commit, new_attempt, read_record, shard_folder
+from generator.tracing import one_line, portable_traceback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Import paths `module:function` of what a job is made of, so that an actor finds them by itself.
+
+    Attributes:
+        facts: spec -> `ReplicaFacts`, without loading the weights.
+        replica: spec -> `Replica`.
+        judge: spec -> judge.
+        writers: spec, facts -> writers.
+    """
+
+    facts: str = "generator.replica:checkpoint_facts"
+    replica: str = "generator.replica:load_replica"
+    judge: str = "generator.filters:build_judge"
+    writers: str = "generator.writers:build_writers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """An order that was carried out.
+
+    Attributes:
+        record: of the committed shard, whoever committed it; None after a trial.
+        note: what people should know about it.
+    """
+
+    record: ShardRecord | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationSetup:
+    """All that a station needs to know.
+
+    Attributes:
+        spec: the job.
+        out: the dataset, absolute.
+        model_sha256: of the weights that the job was planned with.
+        parts: what to load.
+        directory: where the job was started, for its relative paths; ignored on a machine that lacks it.
+    """
+
+    spec: GenerateSpec
+    out: Path
+    model_sha256: str
+    parts: Parts
+    directory: Path
+
+
+class Station:
+    """A replica with its judge and writers. Cheap to construct; `start` loads."""
+
+    def __init__(self, setup: StationSetup) -> None:
+        self._spec = setup.spec
+        self._out = setup.out
+        self._model_sha256 = setup.model_sha256
+        self._parts = setup.parts
+        self._directory = setup.directory
+
+    def host(self) -> str:
+        """The machine's name; an answer says that the station has a place."""
+        return socket.gethostname()
+
+    def start(self) -> ReplicaFacts:
+        """The replica is loaded and has the weights of the plan.
+
+        Raises:
+            ReplicaError: it cannot be loaded, or has other weights.
+        """
+        if self._directory.is_dir():
+            os.chdir(self._directory)
+        try:
+            self._replica: Replica = imported(self._parts.replica)(self._spec)
+        except MedimError:
+            raise
+        except Exception as error:
+            raise ReplicaError(f"the replica cannot start: {one_line(error)}\n{portable_traceback(error)}") from error
+        facts: ReplicaFacts = self._replica.facts
+        if facts.model_sha256 != self._model_sha256:
+            raise ReplicaError(
+                f"model.checkpoint = {self._spec.model.checkpoint!r}: a replica found weights {facts.model_sha256}, "
+                f"the job was planned with {self._model_sha256}. Give every machine the same checkpoint."
+            )
+        self._judge: Judge = imported(self._parts.judge)(self._spec)
+        self._writers: Sequence[Writer] = imported(self._parts.writers)(self._spec, facts)
+        return facts
+
+    def make(self, shard: Shard, order: Order) -> Done | Failure:
+        """The shard is committed, or its trial rows were made and thrown away, or why not.
+
+        Raises:
+            MedimError: the job cannot go on.
+        """
+        if order.only is not None:
+            shard = replace(shard, requests=tuple(one for one in shard.requests if one.pair_id in order.only))
+        folder = new_attempt(self._out, shard.index, order.attempt)
+        try:
+            record = run_shard(shard, self._spec, self._replica, self._judge, self._writers, folder, order)
+            if order.only is not None:
+                return Done()
+            return self._committed(folder, record)
+        except MedimError as error:
+            if not isinstance(error, ShardError):
+                raise
+            blames_row = not isinstance(error, DeviceMemoryError)
+            return Failure(error=one_line(error), traceback=portable_traceback(error), blames_row=blames_row)
+        except Exception as error:  # noqa: BLE001 - reported with its traceback; the schedule decides
+            return Failure(error=one_line(error), traceback=portable_traceback(error))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _committed(self, folder: Path, record: ShardRecord) -> Done:
+        if commit(self._out, folder, record):
+            return Done(record=record)
+        first = read_record(shard_folder(self._out, record.index))
+        note = f"shard {record.index} had been committed meanwhile; this attempt was discarded"
+        if replace(first, run={}) != replace(record, run={}):
+            note += ", and its bytes differ: do all machines have the same hardware and library versions?"
+        return Done(record=first, note=note)
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """The function that `module:function` names."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function

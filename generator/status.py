@@ -1,0 +1,96 @@
+"""How far a job is, told from its folder alone: no running cluster is asked, and nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from generator.store import SUCCESS, committed, read_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What a dataset holds at this moment.
+
+    Attributes:
+        out: the dataset.
+        name: of the job.
+        shards_done: committed.
+        shards_total: planned.
+        pairs_total: planned.
+        kept: passed every filter.
+        dropped: judged and dropped.
+        quarantined: could not be made.
+        rejects: dropped pairs by reason, most frequent first; a pair may have several.
+        seconds: of work in the committed shards, over all replicas.
+        attempts: of the committed shards; more than shards where some were tried again.
+        finished: whether `_SUCCESS` is there.
+    """
+
+    out: Path
+    name: str
+    shards_done: int
+    shards_total: int
+    pairs_total: int
+    kept: int
+    dropped: int
+    quarantined: int
+    rejects: dict[str, int]
+    seconds: float
+    attempts: int
+    finished: bool
+
+    @property
+    def pairs_done(self) -> int:
+        """Pairs of committed shards."""
+        return self.kept + self.dropped + self.quarantined
+
+    def __str__(self) -> str:
+        """For people, one fact per line."""
+        judged = self.kept + self.dropped
+        rate = f" ({self.kept / judged:.1%} of judged)" if judged else ""
+        state = "finished" if self.finished else "not finished; run its job again to go on"
+        retried = self.attempts - self.shards_done
+        rows = [
+            ("dataset", f"{self.name}, {state}"),
+            (
+                "shards",
+                f"{self.shards_done} of {self.shards_total}" + (f", {retried} attempts repeated" if retried else ""),
+            ),
+            ("pairs", f"{self.pairs_done} done, {self.pairs_total - self.pairs_done} left"),
+            ("kept", f"{self.kept}{rate}"),
+            ("dropped", f"{self.dropped}"),
+            *((f"  {reason}", f"{count}") for reason, count in self.rejects.items()),
+            ("quarantined", f"{self.quarantined}"),
+            ("work", f"{self.seconds:.1f} s in committed shards"),
+        ]
+        width = max(len(key) for key, _ in rows)
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
+
+
+def status(out: Path) -> Status:
+    """What the dataset holds.
+
+    Raises:
+        StoreError: the folder is no dataset, or a committed shard is damaged.
+    """
+    plan = read_plan(out)
+    records = list(committed(out).values())
+    rejects: Counter[str] = Counter()
+    for record in records:
+        rejects.update(record.rejects)
+    return Status(
+        out=out,
+        name=plan["name"],
+        shards_done=len(records),
+        shards_total=plan["shards"],
+        pairs_total=plan["pairs"],
+        kept=sum(record.kept for record in records),
+        dropped=sum(record.dropped for record in records),
+        quarantined=sum(record.quarantined for record in records),
+        rejects=dict(rejects.most_common()),
+        seconds=sum(float(record.run.get("seconds", 0)) for record in records),
+        attempts=sum(int(record.run.get("attempt", 1)) for record in records),
+        finished=(out / SUCCESS).exists(),
+    )

@@ -1,0 +1,116 @@
+"""Counts over the committed shards of a dataset: what was asked for, what was kept, and why the rest was not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from generator.errors import StoreError
+from generator.provenance import Provenance
+from generator.records import ShardRecord
+from generator.store import RECORD, read_record, shard_folder
+from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How many of the pairs asked for were kept."""
+
+    asked: int = 0
+    kept: int = 0
+
+    @property
+    def share(self) -> float:
+        """Kept over asked, 0 when nothing was asked."""
+        return self.kept / self.asked if self.asked else 0.0
+
+
+@dataclass
+class Tally:
+    """Sums over shards. Its size does not grow with the number of pairs, only with prompts, findings and reasons.
+
+    Attributes:
+        pairs: asked for.
+        kept: in `pairs.parquet`.
+        dropped: judged and dropped.
+        quarantined: could not be made.
+        pairs_bytes: size of all `pairs.parquet` together.
+        rejects: count by reason.
+        asked: pairs by (domain, prompt).
+        kept_by: kept pairs by (domain, prompt).
+        findings: kept pairs by (domain, finding that the report names).
+    """
+
+    pairs: int = 0
+    kept: int = 0
+    dropped: int = 0
+    quarantined: int = 0
+    pairs_bytes: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept_by: Counter[tuple[str, str]] = field(default_factory=Counter)
+    findings: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, folder: Path, record: ShardRecord) -> None:
+        """Counts one shard in."""
+        self.pairs += record.pairs
+        self.kept += record.kept
+        self.dropped += record.dropped
+        self.quarantined += record.quarantined
+        self.pairs_bytes += sum(file.size for file in record.files if file.path == PAIRS_FILE)
+        self.rejects.update(record.rejects)
+        for row in pq.read_table(folder / PAIRS_FILE, columns=["domain", "prompt", "findings_report"]).to_pylist():
+            prompt = (row["domain"], row["prompt"])
+            self.asked[prompt] += 1
+            self.kept_by[prompt] += 1
+            self.findings.update((row["domain"], finding) for finding in row["findings_report"] or ())
+        for row in pq.read_table(folder / REJECTED_FILE, columns=["domain", "prompt"]).to_pylist():
+            self.asked[row["domain"], row["prompt"]] += 1
+
+    def by_prompt(self) -> dict[tuple[str, str], Rate]:
+        """The kept rate of every (domain, prompt), sorted."""
+        return {prompt: Rate(asked=self.asked[prompt], kept=self.kept_by[prompt]) for prompt in sorted(self.asked)}
+
+    def by_domain(self) -> dict[str, Rate]:
+        """The kept rate of every domain, sorted."""
+        rates: dict[str, Rate] = {}
+        for (domain, _), rate in self.by_prompt().items():
+            sums = rates.get(domain, Rate())
+            rates[domain] = Rate(asked=sums.asked + rate.asked, kept=sums.kept + rate.kept)
+        return rates
+
+
+def shard_records(out: Path, shards: int, provenance: Provenance) -> Iterator[tuple[Path, ShardRecord]]:
+    """Folder and record of every shard in order, one at a time.
+
+    Raises:
+        StoreError: a shard is missing, or was made from another spec or other weights.
+    """
+    for index in range(shards):
+        folder = shard_folder(out, index)
+        if not (folder / RECORD).is_file():
+            raise StoreError(f"{folder}: shard {index} of {shards} is not committed; `medim run` makes what is missing")
+        record = read_record(folder)
+        for name, expected in (("spec_sha256", provenance.spec_sha256), ("model_sha256", provenance.model_sha256)):
+            found = getattr(record, name)
+            if found != expected:
+                raise StoreError(
+                    f"{folder / RECORD}: {name} is {found}, the dataset's is {expected}; delete it and run again"
+                )
+        yield folder, record
+
+
+def tally(out: Path, shards: int, provenance: Provenance) -> Tally:
+    """The sums over all shards.
+
+    Raises:
+        StoreError: a shard is missing, or was made from another spec or other weights.
+    """
+    sums = Tally()
+    for folder, record in shard_records(out, shards, provenance):
+        sums.add(folder, record)
+    return sums

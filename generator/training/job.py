@@ -1,0 +1,191 @@
+"""The training job: tokenizers, then encoded pairs, then the backbone, then a checkpoint folder. Run again to go on."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from generator.errors import StoreError
+from generator.events import OnEvent, note
+from generator.phantoms import OPENING
+from generator.spec_train import TrainSpec
+from generator.training.backbone import BackbonePlan, Encoded, train_backbone
+from generator.training.data import (
+    TRAIN_SEEDS,
+    VALIDATION_SEEDS,
+    domain_report_ids,
+    draw_corpus,
+    report_ids,
+    report_tokenizer,
+)
+from generator.training.tokenizer import TokenizerPlan, psnr, reconstruct, train_tokenizer
+from model import checkpoint, config
+from model.backbone import Backbone
+from model.config import MedimConfig
+from model.loss import CorruptionMix
+from model.text import ReportTokenizer
+from model.vqgan import Vqgan
+
+VALIDATION_ROWS = 512
+
+
+def run(spec: TrainSpec, on_event: OnEvent) -> Path:
+    """The checkpoint folder `<output.dir>/checkpoint`, trained as the spec says.
+
+    Raises:
+        StoreError: the folder holds another job's training.
+    """
+    out = Path(spec.output.dir)
+    _claim(out, spec)
+    if (out / "_SUCCESS").exists():
+        return out / "checkpoint"
+    torch.set_num_threads(spec.threads)
+    text = report_tokenizer()
+    sizes = config.phantom(len(text), domain_report_ids(text))
+    log = _log_to(out, on_event)
+    tokenizers = [_image_tokenizer(spec, sizes, index, out, log) for index in range(len(sizes.image_tokenizers))]
+    data = [
+        _encoded(domain, rows, TRAIN_SEEDS, tokenizers[index], text, sizes, out)
+        for index, (domain, rows) in enumerate(_images(spec.backbone.images))
+    ]
+    held_out = [
+        _encoded(part.domain, VALIDATION_ROWS, VALIDATION_SEEDS, tokenizers[index], text, sizes, out)
+        for index, part in enumerate(data)
+    ]
+    backbone = _backbone(spec, sizes, data, held_out, out, log)
+    made = checkpoint.Checkpoint(config=sizes, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
+    checkpoint.save(out / "checkpoint", made, card=_card(spec))
+    (out / "_SUCCESS").touch()
+    return out / "checkpoint"
+
+
+def _backbone(
+    spec: TrainSpec,
+    sizes: MedimConfig,
+    data: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    out: Path,
+    log: Callable[[str], None],
+) -> Backbone:
+    """The backbone after its last stage; a stage starts from the averaged weights of the one before."""
+    start = checkpoint.resolve(spec.start_from) / "backbone.safetensors" if spec.start_from else None
+    for index, stage in enumerate(spec.backbone.stages):
+        plan = BackbonePlan(
+            steps=stage.steps,
+            rows=tuple(count for _, count in _images(spec.backbone.rows)),
+            rate=stage.rate or spec.backbone.rate,
+            warmup=stage.warmup,
+            cooldown_steps=stage.cooldown_steps,
+            mix=CorruptionMix(**stage.mix.model_dump()),
+            compile=spec.backbone.compile,
+            snapshot_every=spec.snapshot_every,
+            seed=spec.seed + index,
+        )
+        folder = out / f"backbone_{index}"
+        backbone = train_backbone(sizes, plan, data, held_out, folder, spec.device, log, start_from=start)
+        start = folder / "weights.safetensors"
+    return backbone
+
+
+def _claim(out: Path, spec: TrainSpec) -> None:
+    """The folder belongs to this job: steps may grow between runs, nothing else may change."""
+    out.mkdir(parents=True, exist_ok=True)
+    fixed = json.dumps(_fixed(spec), indent=1, sort_keys=True)
+    path = out / "spec.json"
+    if not path.exists():
+        path.write_text(fixed + "\n", encoding="utf-8")
+    elif path.read_text(encoding="utf-8").strip() != fixed:
+        raise StoreError(
+            f"{out} holds a training run of another spec (see {path}); choose a new output.dir or restore the spec"
+        )
+
+
+def _fixed(spec: TrainSpec) -> Mapping[str, object]:
+    """What must not change: all but where and how fast it runs, and how long its parts are."""
+    values = {key: value for key, value in spec.fixed().items() if key not in ("threads", "snapshot_every")}
+    tokenizer = {key: value for key, value in values["tokenizer"].items() if key not in ("steps", "cooldown_steps")}
+    backbone = {key: value for key, value in values["backbone"].items() if key not in ("stages", "compile")}
+    return {**values, "tokenizer": tokenizer, "backbone": backbone}
+
+
+def _log_to(out: Path, on_event: OnEvent) -> Callable[[str], None]:
+    def log(line: str) -> None:
+        with (out / "training.log").open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+        on_event(note(line))
+
+    return log
+
+
+def _images(section: object) -> list[tuple[str, int]]:
+    return [(domain, int(getattr(section, domain))) for domain in ("chest_xray", "pathology")]
+
+
+def _image_tokenizer(spec: TrainSpec, sizes: MedimConfig, index: int, out: Path, log: Callable[[str], None]) -> Vqgan:
+    """The trained tokenizer of one codebook, as it will be stored: its codes must be those of the shipped weights."""
+    domain = sizes.image_tokenizers[index].domains[0]
+    if spec.start_from:
+        return checkpoint.load(checkpoint.resolve(spec.start_from)).image_tokenizers[index]
+    folder = out / f"tokenizer_{domain}"
+    if not (folder / "weights.safetensors").exists():
+        rows = getattr(spec.tokenizer.images, domain)
+        corpus = draw_corpus(domain, rows, TRAIN_SEEDS, out / "data")
+        held_out = draw_corpus(domain, 128, VALIDATION_SEEDS, out / "data")
+        plan = TokenizerPlan(
+            steps=getattr(spec.tokenizer.steps, domain),
+            batch=spec.tokenizer.batch,
+            rate=spec.tokenizer.rate,
+            cooldown_steps=spec.tokenizer.cooldown_steps,
+            snapshot_every=spec.snapshot_every,
+            seed=spec.seed,
+        )
+        train_tokenizer(sizes.image_tokenizers[index], plan, corpus.images, held_out.images, folder, spec.device, log)
+        decoded = reconstruct(_stored(sizes, index, folder), held_out.images)[1]
+        log(f"tokenizer {domain}: PSNR {psnr(decoded, held_out.images):.2f} dB as stored")
+    return _stored(sizes, index, folder)
+
+
+def _stored(sizes: MedimConfig, index: int, folder: Path) -> Vqgan:
+    model = Vqgan(sizes.image_tokenizers[index])
+    model.load_state_dict(
+        {name: tensor.half().float() for name, tensor in load_file(folder / "weights.safetensors").items()}
+    )
+    return model.eval().requires_grad_(False)
+
+
+def _encoded(
+    domain: str, rows: int, first_seed: int, tokenizer: Vqgan, text: ReportTokenizer, sizes: MedimConfig, out: Path
+) -> Encoded:
+    path = out / "data" / f"encoded_{domain}_{first_seed}_{rows}.npz"
+    if path.exists():
+        with np.load(path) as stored:
+            return Encoded(domain=domain, state=stored["state"], opening=stored["opening"])
+    corpus = draw_corpus(domain, rows, first_seed, out / "data")
+    codes = reconstruct(tokenizer, corpus.images, decode=False)[0]
+    state = np.concatenate(
+        [report_ids(corpus.reports, text, sizes.layout), codes + sizes.layout.code_range(domain)[0]], axis=1
+    )
+    opening = np.full(rows, len(text.encode(OPENING[domain])))
+    part = path.with_suffix(".part.npz")
+    np.savez(part, state=state, opening=opening)
+    part.rename(path)
+    return Encoded(domain=domain, state=state, opening=opening)
+
+
+def _card(spec: TrainSpec) -> Mapping[str, object]:
+    return {
+        "name": spec.name,
+        "seed": spec.seed,
+        "spec_sha256": spec.sha256,
+        "training": spec.model_dump(mode="json", exclude={"output"}),
+        "training_data_terms": [],
+        "trained_on": "drawn phantoms only: no patient, no photograph",
+        "versions": {"python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")},
+    }

@@ -1,0 +1,60 @@
+"""Restart points of a training loop, and the shape of its learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+
+class Stateful(Protocol):
+    """Something with a state dict: a module, an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state."""
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Take the state."""
+
+
+class Snapshot:
+    """A restart point: the step and the state of every part, replaced atomically.
+
+    Args:
+        path: file to write.
+        parts: what to keep.
+    """
+
+    def __init__(self, path: Path, parts: Mapping[str, Stateful]) -> None:
+        self._path, self._parts = path, parts
+
+    def load(self) -> int:
+        """Take over a stored state; the step to go on with, 0 where there is none."""
+        if not self._path.exists():
+            return 0
+        stored = torch.load(self._path, map_location="cpu", weights_only=True)
+        for name, part in self._parts.items():
+            part.load_state_dict(stored[name])
+        return int(stored["step"])
+
+    def save(self, step: int) -> None:
+        """Keep the state, as of `step` finished steps."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = self._path.with_suffix(".part")
+        torch.save({"step": step, **{name: part.state_dict() for name, part in self._parts.items()}}, part)
+        part.replace(self._path)
+
+
+def cooldown(step: int, steps: int, warmup: int, cooldown_steps: int) -> float:
+    """Learning-rate factor: linear warm-up, flat, then 1 - sqrt down to 0 over the last `cooldown_steps`.
+
+    A flat middle lets a run be made longer from its snapshot. Source: Hagele 2024 (arXiv 2405.18392).
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    left = steps - step
+    if left > cooldown_steps:
+        return 1.0
+    return float(1 - ((cooldown_steps - left) / cooldown_steps) ** 0.5)

@@ -1,0 +1,28 @@
+"""What a judged shard is written as: Parquet always, DICOM when the job asks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from generator.provenance import provenance_of
+from generator.records import ReplicaFacts, Writer
+from generator.writers.parquet import ParquetWriter
+
+if TYPE_CHECKING:
+    from generator.spec import GenerateSpec
+
+
+def build_writers(spec: GenerateSpec, facts: ReplicaFacts) -> list[Writer]:
+    """The writers of a job, in the order they run.
+
+    Raises:
+        SpecError: the checkpoint's terms do not fit where DICOM wants them.
+    """
+    provenance = provenance_of(spec, facts)
+    writers: list[Writer] = [ParquetWriter(provenance, dicom=spec.output.dicom is not None)]
+    if spec.output.dicom is not None:
+        # pydicom and highdicom take half a second to import; a job without DICOM does not pay for them.
+        from generator.writers.dicom import DicomWriter
+
+        writers.append(DicomWriter(provenance, sop_class=spec.output.dicom.sop_class))
+    return writers

@@ -1,0 +1,153 @@
+"""Parquet: `pairs.parquet` with what is kept, `_rejected.parquet` with everything else and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from generator.errors import RowError
+from generator.provenance import Provenance
+from generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
+from generator.schema import ROW_GROUP_ROWS, SCORE_PREFIX, columns, pairs_schema, rejected_schema
+from generator.writers.png import encode_png, sha256_hex
+from generator.writers.uids import pair_uids
+
+PAIRS_FILE = "pairs.parquet"
+REJECTED_FILE = "_rejected.parquet"
+_LOW_CARDINALITY = ("task", "domain", "prompt", "model_sha256", "spec_sha256", "stage")
+_NO_STATISTICS = ("image.bytes", "image.path", "report", "traceback", "image_sha256")
+
+Row = dict[str, Any]
+
+
+class ParquetWriter:
+    """Writes the Parquet files of a shard.
+
+    Args:
+        provenance: of the job.
+        dicom: whether a `DicomWriter` writes the DICOM objects that the rows point at.
+    """
+
+    def __init__(self, provenance: Provenance, *, dicom: bool) -> None:
+        self.provenance = provenance
+        self.dicom = dicom
+
+    def write(
+        self, folder: Path, shard: Shard, judged: Sequence[Judged], quarantined: Sequence[Quarantined]
+    ) -> list[FileRecord]:
+        """Writes both files, each also when it has no rows; rows are in order of `pair_index`.
+
+        Raises:
+            RowError: a pair cannot be encoded.
+        """
+        kept, rejected = [], []
+        for item in judged:
+            row = self._row(shard, item)
+            if item.verdict.kept:
+                kept.append(row)
+            else:
+                why: Row = {"stage": "filter", "reasons": list(item.verdict.reasons), "error": None, "traceback": None}
+                rejected.append(row | why)
+        rejected += [self._quarantined_row(shard, item) for item in quarantined]
+        return [
+            _write(folder / REJECTED_FILE, rejected, rejected_schema(self.provenance)),
+            _write(folder / PAIRS_FILE, kept, pairs_schema(self.provenance)),
+        ]
+
+    def _row(self, shard: Shard, item: Judged) -> Row:
+        pair, verdict = item.pair, item.verdict
+        try:
+            png = encode_png(pair.image, self.provenance.digital_source_type)
+        except ValueError as error:
+            raise RowError(pair.pair_id, f"{error}; the replica must return such an image") from error
+        in_dicom = self.dicom and verdict.kept
+        return {
+            **self._request_row(shard, pair.request),
+            "prompt_chars": pair.prompt_chars,
+            "report": pair.report,
+            "findings_report": _findings(verdict.labels),
+            "image": {"bytes": png, "path": f"{pair.pair_id}.png"},
+            "width": pair.image.shape[1],
+            "height": pair.image.shape[0],
+            "image_codes": pair.image_codes,
+            **_measurements(pair),
+            **{SCORE_PREFIX + name: _defined(verdict.scores.get(name)) for name in self.provenance.score_names},
+            "image_sha256": sha256_hex(png),
+            "sop_instance_uid": pair_uids(self.provenance, pair).image if in_dicom else None,
+            "dicom_path": f"shards/{shard.index:06d}/dicom/{pair.pair_id}/image.dcm" if in_dicom else None,
+        }
+
+    def _quarantined_row(self, shard: Shard, item: Quarantined) -> Row:
+        made: Row = {column.name: None for column in columns(self.provenance) if column.made or column.nullable}
+        given = {"report": item.request.given_report}
+        why = {"stage": item.stage, "reasons": [], "error": item.error, "traceback": item.traceback}
+        return made | self._request_row(shard, item.request) | given | why
+
+    def _request_row(self, shard: Shard, request: PairRequest) -> Row:
+        return {
+            "pair_id": request.pair_id,
+            "pair_index": request.pair_index,
+            "shard": shard.index,
+            "task": shard.task,
+            "domain": request.prompt.domain,
+            "prompt": request.prompt.text,
+            "findings_asked": list(request.prompt.findings),
+            "seed": request.seed,
+            "model_sha256": self.provenance.model_sha256,
+            "spec_sha256": self.provenance.spec_sha256,
+            "synthetic": True,
+        }
+
+
+def open_parquet(where: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
+    """A Parquet file to write row groups to, laid out for image-text trainers.
+
+    PNG bytes are compressed already: they get no codec. Text and numbers get zstd, columns with few values a
+    dictionary, bytes and free text no statistics (they would only fill the footer); the page index is on.
+    """
+    leaves = [leaf for field in schema for leaf in _leaves(field)]
+    return pq.ParquetWriter(
+        where,
+        schema,
+        compression={leaf: "NONE" if leaf == "image.bytes" else "ZSTD" for leaf in leaves},
+        use_dictionary=[leaf for leaf in leaves if leaf in _LOW_CARDINALITY],
+        write_statistics=[leaf for leaf in leaves if leaf not in _NO_STATISTICS],
+        write_page_index=True,
+    )
+
+
+def _write(path: Path, rows: Sequence[Row], schema: pa.Schema) -> FileRecord:
+    ordered = sorted(rows, key=lambda row: int(row["pair_index"]))
+    with open_parquet(path, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(ordered, schema=schema), row_group_size=ROW_GROUP_ROWS)
+    content = path.read_bytes()
+    return FileRecord(path=path.name, size=len(content), sha256=sha256_hex(content))
+
+
+def _leaves(field: pa.Field[pa.DataType]) -> list[str]:
+    """Parquet's names of the leaf columns below a field."""
+    if pa.types.is_struct(field.type):
+        return [f"{field.name}.{child.name}" for child in field.type.fields]
+    if pa.types.is_list(field.type):
+        return [f"{field.name}.list.element"]
+    return [field.name]
+
+
+def _measurements(pair: Pair) -> Row:
+    values = {"report_logprob": pair.report_logprob, "image_logprob": pair.image_logprob, "agreement": pair.agreement}
+    return {name: _defined(value) for name, value in values.items()}
+
+
+def _defined(value: float | None) -> float | None:
+    """The number, or None for one that is not there: NaN in a Parquet column reads as a value, null does not."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _findings(labels: Mapping[str, str]) -> list[str] | None:
+    text = labels.get("findings_report")
+    return None if text is None else sorted(filter(None, text.split(",")))

@@ -1,0 +1,62 @@
+"""DICOM unique identifiers of a pair: the same pair always gets the same ones, other pixels or words get others.
+
+`2.25.` plus a UUID as a decimal number is a legal root for everybody (ITU-T X.667, PS3.5 B.2); a name-based UUID needs
+neither clock nor registry. `pydicom.uid.generate_uid` does not serve here: with prefix `2.25.` it makes numbers above
+2^128, and without prefix it is random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+from generator.provenance import SOFTWARE, Provenance
+from generator.records import Pair
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "medim-forge")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairUids:
+    """The identifiers of one pair's study: one series with the image, one with the report."""
+
+    study: str
+    image_series: str
+    image: str
+    report_series: str
+    report: str
+    specimen: str
+
+
+def uid(*parts: str) -> str:
+    """The UID that these words name: `2.25.` and at most 39 digits."""
+    # The separator keeps ("ab", "c") and ("a", "bc") apart.
+    return f"2.25.{uuid.uuid5(_NAMESPACE, chr(31).join(parts)).int}"
+
+
+IMPLEMENTATION_CLASS_UID = uid(SOFTWARE, "implementation")
+
+
+def device_uid(model_sha256: str) -> str:
+    """The UID of the synthesizing equipment: the model."""
+    return uid("device", model_sha256)
+
+
+def pair_uids(provenance: Provenance, pair: Pair) -> PairUids:
+    """The UIDs of a pair.
+
+    Instances are named by their content too: if another library version ever made other pixels of the same job, a PACS
+    must not take the two for one object.
+    """
+    origin = (provenance.spec_sha256, provenance.model_sha256, pair.pair_id)
+    pixels = hashlib.sha256(repr(pair.image.shape).encode() + pair.image.tobytes()).hexdigest()
+    words = hashlib.sha256(pair.report.encode()).hexdigest()
+    return PairUids(
+        study=uid("study", *origin),
+        image_series=uid("series", "image", *origin),
+        image=uid("instance", "image", *origin, pixels),
+        report_series=uid("series", "report", *origin),
+        report=uid("instance", "report", *origin, pixels, words),
+        specimen=uid("specimen", *origin),
+    )

@@ -1,0 +1,183 @@
+"""Our checkpoint folder: config.json, backbone.safetensors, image_tokenizer_<n>.safetensors, tokenizer.json, card.json.
+
+Loading is strict: every tensor there, of the right shape, finite; nothing is filled in. One sha256 names the whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from model.backbone import Backbone
+from model.config import MedimConfig
+from model.text import ReportTokenizer
+from model.vqgan import Vqgan
+
+EMBEDDED = {"phantom": Path(__file__).parent / "weights" / "phantom"}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint folder that cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A loaded model.
+
+    Attributes:
+        config: sizes.
+        backbone: the denoiser.
+        image_tokenizers: one per codebook, in vocabulary order.
+        text: report tokenizer.
+    """
+
+    config: MedimConfig
+    backbone: Backbone
+    image_tokenizers: tuple[Vqgan, ...]
+    text: ReportTokenizer
+
+
+def resolve(name: str) -> Path:
+    """The folder a job's `model.checkpoint` means: `phantom` is the embedded one, anything else a path.
+
+    Raises:
+        CheckpointError: no such folder, or it is no checkpoint.
+    """
+    folder = EMBEDDED.get(name, Path(name))
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"checkpoint {name!r}: {folder} is not a folder; give a checkpoint folder or one of: {', '.join(EMBEDDED)}"
+        )
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"checkpoint {name!r}: {folder} has no config.json, so it is not a checkpoint of this project"
+        )
+    return folder
+
+
+def _files(folder: Path, config: MedimConfig) -> Iterator[Path]:
+    yield folder / "config.json"
+    yield folder / "backbone.safetensors"
+    for index in range(len(config.image_tokenizers)):
+        yield folder / f"image_tokenizer_{index}.safetensors"
+    yield folder / "tokenizer.json"
+
+
+def read_config(folder: Path) -> MedimConfig:
+    """The sizes that a checkpoint folder states.
+
+    Raises:
+        CheckpointError: there is no config.json.
+        ConfigError: it does not describe a model.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    return MedimConfig.from_json(path.read_text(encoding="utf-8"), where=str(path))
+
+
+def sha256(folder: Path) -> str:
+    """One digest over config, weights and tokenizer, by name and content. Needs neither torch nor memory for weights.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
+    whole = hashlib.sha256()
+    for path in _files(folder, read_config(folder)):
+        if not path.is_file():
+            raise CheckpointError(f"checkpoint {folder}: {path.name} is missing")
+        with path.open("rb") as stream:
+            whole.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def training_data_terms(folder: Path) -> tuple[str, ...]:
+    """Terms of the training data that every output must carry; from card.json, empty where there is none."""
+    card = folder / "card.json"
+    return tuple(json.loads(card.read_text(encoding="utf-8")).get("training_data_terms", ())) if card.is_file() else ()
+
+
+def save(
+    folder: Path,
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype = torch.float16,
+    card: Mapping[str, object] | None = None,
+) -> None:
+    """Write a checkpoint folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(checkpoint.config.to_json(), encoding="utf-8")
+    save_file(_stored(checkpoint.backbone, dtype), folder / "backbone.safetensors")
+    for index, tokenizer in enumerate(checkpoint.image_tokenizers):
+        save_file(_stored(tokenizer, dtype), folder / f"image_tokenizer_{index}.safetensors")
+    checkpoint.text.save(folder / "tokenizer.json")
+    if card is not None:
+        (folder / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in module.state_dict().items()}
+
+
+def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Checkpoint:
+    """The model of a checkpoint folder, in evaluation mode.
+
+    Args:
+        folder: as `save` wrote it.
+        dtype: of the backbone; image tokenizers stay float32, so that codes do not depend on it.
+        device: where to put it.
+
+    Raises:
+        CheckpointError: a file or tensor is missing, unexpected, of another shape or not finite.
+    """
+    config = read_config(folder)
+    with torch.device("meta"):
+        backbone = Backbone(config.backbone, config.layout.vocab)
+        tokenizers = [Vqgan(sizes) for sizes in config.image_tokenizers]
+    _fill(backbone, folder / "backbone.safetensors", dtype, device)
+    for index, tokenizer in enumerate(tokenizers):
+        _fill(tokenizer, folder / f"image_tokenizer_{index}.safetensors", torch.float32, device)
+    text = ReportTokenizer.load(folder / "tokenizer.json")
+    if len(text) > config.layout.report_vocab:
+        raise CheckpointError(
+            f"{folder}: tokenizer.json has {len(text)} ids, the layout leaves room for {config.layout.report_vocab}"
+        )
+    return Checkpoint(config=config, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
+
+
+def _fill(module: nn.Module, path: Path, dtype: torch.dtype, device: torch.device | str) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    try:
+        stored = load_file(path, device=str(device))
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); is the file whole?") from error
+    wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    problems = [f"{name} is missing" for name in wanted if name not in stored]
+    problems += [f"{name} is not a tensor of this model" for name in stored if name not in wanted]
+    problems += [
+        f"{name} is {tuple(stored[name].shape)}, config says {tuple(shape)}"
+        for name, shape in wanted.items()
+        if name in stored and stored[name].shape != shape
+    ]
+    problems += [
+        f"{name} holds values that are not finite"
+        for name in wanted
+        if name in stored and not bool(torch.isfinite(stored[name]).all())
+    ]
+    if problems:
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        raise CheckpointError(
+            f"{path} does not fit config.json: {'; '.join(problems[:5])}{more}. "
+            "Get the checkpoint again, or the config that belongs to it"
+        )
+    module.load_state_dict({name: tensor.to(dtype) for name, tensor in stored.items()}, strict=True, assign=True)
+    module.eval().requires_grad_(False)

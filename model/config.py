@@ -1,0 +1,231 @@
+"""MedimConfig: one frozen description of a model. The official size and the embedded one differ by numbers only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from model.layout import Codebook, ReportIds, TokenLayout
+
+
+class ConfigError(ValueError):
+    """A model description that cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """The bidirectional Gemma backbone.
+
+    Attributes:
+        hidden_size: D.
+        intermediate_size: width of the gated MLP.
+        layers: decoder layers.
+        heads: query heads; `kv_heads` key and value heads.
+        head_dim: H.
+        tied: whether the output head is the embedding.
+        rope_theta: base of the rotary frequencies.
+        norm_eps: RMSNorm epsilon.
+        time_features: width of the sinusoidal features of sigma.
+        learned_positions: length of a learned position table added to the embedding; 0 for none (official).
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    tied: bool = True
+    rope_theta: float = 10000.0
+    norm_eps: float = 1e-6
+    time_features: int = 256
+    learned_positions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VqganConfig:
+    """An image tokenizer of the taming VQModel family.
+
+    Attributes:
+        domains: domains it serves.
+        channels: image channels, 1 or 3.
+        resolution: side of the square image, pixels.
+        ch: base width; `ch_mult` multiplies it per level; each level but the last halves the grid.
+        num_res_blocks: residual blocks per level (one more in the decoder).
+        z_channels: encoder output width; `embed_dim` that of the codebook; `n_embed` codes.
+        groups: GroupNorm groups.
+        patch: side of pixel blocks folded into channels before the first convolution; 1 for none (official).
+    """
+
+    domains: tuple[str, ...]
+    channels: int
+    resolution: int
+    ch: int
+    ch_mult: tuple[int, ...]
+    num_res_blocks: int
+    z_channels: int
+    embed_dim: int
+    n_embed: int
+    groups: int = 32
+    patch: int = 1
+
+    @property
+    def factor(self) -> int:
+        """Pixels per code along one side."""
+        return int(self.patch * 2 ** (len(self.ch_mult) - 1))
+
+    @property
+    def codes(self) -> int:
+        """Codes per image."""
+        return int(self.resolution // self.factor) ** 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class MedimConfig:
+    """A whole model: layout, backbone, image tokenizers.
+
+    Raises:
+        ConfigError: the parts do not fit each other.
+    """
+
+    layout: TokenLayout
+    backbone: BackboneConfig
+    image_tokenizers: tuple[VqganConfig, ...]
+
+    def __post_init__(self) -> None:
+        """Check that tokenizers and codebooks agree."""
+        for book, tokenizer in zip(self.layout.codebooks, self.image_tokenizers, strict=True):
+            if (book.domains, book.size) != (tokenizer.domains, tokenizer.n_embed):
+                raise ConfigError(
+                    f"codebook {book} does not fit the image tokenizer of {tokenizer.domains} "
+                    f"({tokenizer.n_embed} codes)"
+                )
+            if tokenizer.codes != self.layout.image_slots:
+                raise ConfigError(
+                    f"{tokenizer.domains}: {tokenizer.codes} codes per image, "
+                    f"layout has {self.layout.image_slots} image slots"
+                )
+
+    def to_json(self) -> str:
+        """The config as stable JSON text."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @staticmethod
+    def from_json(text: str, *, where: str) -> MedimConfig:
+        """The config that `to_json` wrote.
+
+        Raises:
+            ConfigError: not JSON, an unknown, missing or mistyped key; the message names `where`.
+        """
+        try:
+            raw = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{where} is not JSON: {error}") from error
+        config = _build(MedimConfig, raw, where)
+        assert isinstance(config, MedimConfig)
+        return config
+
+
+def _build(kind: Any, raw: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        if not isinstance(raw, Mapping):
+            raise ConfigError(f"{where} must be a mapping, is {raw!r}")
+        hints = get_type_hints(kind)
+        names = {field.name for field in fields(kind)}
+        if unknown := sorted(set(raw) - names):
+            raise ConfigError(f"{where}.{unknown[0]} is not a known key; known: {', '.join(sorted(names))}")
+        if missing := sorted(names - set(raw)):
+            raise ConfigError(f"{where}.{missing[0]} is missing")
+        return kind(**{name: _build(hints[name], raw[name], f"{where}.{name}") for name in sorted(names)})  # type: ignore[operator]  # a dataclass type is callable
+    if get_origin(kind) is tuple and isinstance(raw, list):
+        element = get_args(kind)[0]
+        return tuple(_build(element, item, f"{where}[{index}]") for index, item in enumerate(raw))
+    allowed = (kind,) if get_origin(kind) is tuple else get_args(kind) or (kind,)
+    if not any(type(raw) is arg or (arg is float and type(raw) is int) for arg in allowed):
+        raise ConfigError(f"{where} = {raw!r} has the wrong type, expected {kind}")
+    return raw
+
+
+def medim() -> MedimConfig:
+    """The official sizes: 3,468,432,384 backbone parameters. Source: medim-spec sections 1-3 and 7."""
+    domains = ("chest_xray", "pathology")
+    return MedimConfig(
+        layout=TokenLayout(
+            report_slots=256,
+            image_slots=1024,
+            report_vocab=32003,
+            codebooks=(Codebook(domains=domains, size=8192),),
+            boi_id=32000,
+            eoi_id=32001,
+            eos_id=32002,
+        ),
+        backbone=BackboneConfig(
+            hidden_size=3072, intermediate_size=24576, layers=10, heads=16, kv_heads=16, head_dim=256
+        ),
+        image_tokenizers=(
+            VqganConfig(
+                domains=domains,
+                channels=3,
+                resolution=512,
+                ch=128,
+                ch_mult=(1, 1, 2, 2, 4),
+                num_res_blocks=2,
+                z_channels=256,
+                embed_dim=256,
+                n_embed=8192,
+            ),
+        ),
+    )
+
+
+def phantom(report_vocab: int, report_ids: Mapping[str, Sequence[int]] | None = None) -> MedimConfig:
+    """The embedded size: 96 px, 144 codes of 512 per domain, a 4 M backbone.
+
+    Args:
+        report_vocab: size of the report tokenizer, specials included.
+        report_ids: by domain, the ids its reports are made of; None leaves all of them to every domain.
+    """
+    books = (("chest_xray", 1), ("pathology", 3))
+    layout = TokenLayout(
+        report_slots=24,
+        image_slots=144,
+        report_vocab=report_vocab,
+        codebooks=tuple(Codebook(domains=(domain,), size=512) for domain, _ in books),
+        end_id=2,
+        report_ids=tuple(
+            ReportIds(domain=name, ids=tuple(sorted(ids))) for name, ids in sorted((report_ids or {}).items())
+        ),
+        boi_id=3,
+        eoi_id=4,
+        eos_id=5,
+    )
+    return MedimConfig(
+        layout=layout,
+        backbone=BackboneConfig(
+            hidden_size=192,
+            intermediate_size=384,
+            layers=6,
+            heads=3,
+            kv_heads=3,
+            head_dim=64,
+            learned_positions=layout.length(),
+        ),
+        image_tokenizers=tuple(
+            VqganConfig(
+                domains=(domain,),
+                channels=channels,
+                resolution=96,
+                ch=40,
+                ch_mult=(1, 2),
+                num_res_blocks=1,
+                z_channels=40,
+                embed_dim=3,
+                n_embed=512,
+                groups=8,
+                patch=4,
+            )
+            for domain, channels in books
+        ),
+    )

@@ -1,0 +1,242 @@
+"""Medim: a whole model behind three verbs: encode what is given, sample the rest, decode it.
+
+Legend: B batch, T report slots, I image slots, S = T + I, D width, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model import checkpoint
+from model.layout import LayoutError
+from model.noise import CounterDraws
+from model.sampler import Sampler
+from model.sampling import Batch, Sampling, SamplingError
+from model.schedule import sigma
+from model.scoring import score
+from model.text import TextError
+from model.vqgan import Vqgan, to_pixels, to_uint8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What is known of a pair before sampling.
+
+    Attributes:
+        domain: which codebook.
+        seed: 63 bits; all of the pair's randomness.
+        opening: visible opening words; empty for none.
+        report: whole report, or None.
+        image: uint8 [H, W] or [H, W, 3] at the tokenizer's resolution, or None.
+    """
+
+    domain: str
+    seed: int
+    opening: str = ""
+    report: str | None = None
+    image: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A finished pair.
+
+    Attributes:
+        image: uint8 [H, W] (one-channel domains) or [H, W, 3]; the given image, where one was given.
+        codes: int32 [I], codebook ids.
+        report: text; the given one, where one was given.
+        report_logprob, image_logprob: nats per generated token; NaN where nothing was generated.
+        agreement: pointwise mutual information, nats per report token.
+        embedding: float16 [D].
+    """
+
+    image: NDArray[np.uint8]
+    codes: NDArray[np.int32]
+    report: str
+    report_logprob: float
+    image_logprob: float
+    agreement: float
+    embedding: NDArray[np.float16]
+
+
+class Medim:
+    """A loaded model, ready to make pairs.
+
+    Args:
+        parts: config, networks and tokenizer.
+    """
+
+    def __init__(self, parts: checkpoint.Checkpoint) -> None:
+        self.config, self.layout = parts.config, parts.config.layout
+        self.text = parts.text
+        self._backbone, self._tokenizers = parts.backbone, parts.image_tokenizers
+        self.device = parts.backbone.embed_tokens.weight.device
+        self._read = self.layout.read_positions().to(self.device)
+
+    @staticmethod
+    def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Medim:
+        """The model of a checkpoint folder; see `model.checkpoint.load`."""
+        return Medim(checkpoint.load(folder, dtype=dtype, device=device))
+
+    def read(self, state_BS: Tensor, t_B: Tensor) -> Tensor:
+        """Hidden states [B, S, D] behind the logits of the state slots (a `Denoiser`)."""
+        hidden_BLD: Tensor = self._backbone(*self.layout.sequence(state_BS), sigma(t_B))
+        return hidden_BLD[:, self._read]
+
+    def logits(self, hidden_RD: Tensor, ids_V: Tensor) -> Tensor:
+        """Logits [R, V] of the given ids, float32 (a `Denoiser`)."""
+        head_VD = self._backbone.head_weight[ids_V]
+        wide = torch.promote_types(hidden_RD.dtype, torch.float32)
+        return functional.linear(hidden_RD.to(wide), head_VD.to(wide))
+
+    def tokenizer_of(self, domain: str) -> int:
+        """Index of the image tokenizer that serves a domain.
+
+        Raises:
+            LayoutError: none does.
+        """
+        for index, tokenizer in enumerate(self._tokenizers):
+            if domain in tokenizer.config.domains:
+                return index
+        raise LayoutError(
+            f"domain {domain!r} has no image tokenizer in this checkpoint; known: {', '.join(self.layout.domains)}"
+        )
+
+    def image_tokenizer(self, domain: str) -> Vqgan:
+        """The image tokenizer that serves a domain; see `tokenizer_of`."""
+        return self._tokenizers[self.tokenizer_of(domain)]
+
+    @torch.inference_mode()
+    def encode_image(self, image: NDArray[np.uint8], domain: str) -> Tensor:
+        """Joint ids [I] of an image.
+
+        Raises:
+            ValueError: the image has another size or other channels than the tokenizer takes.
+        """
+        tokenizer = self.image_tokenizer(domain)
+        wide = image if image.ndim == 3 else image[..., None]
+        side, channels = tokenizer.config.resolution, tokenizer.config.channels
+        if wide.shape != (side, side, channels):
+            raise ValueError(f"{domain} image is {wide.shape}, this checkpoint takes ({side}, {side}, {channels})")
+        codes_BI = tokenizer.encode(to_pixels(torch.from_numpy(np.array(wide))[None].to(self.device)))
+        return self.layout.to_joint(codes_BI[0], domain)
+
+    def report_ids(self, text: str, *, whole: bool) -> list[int]:
+        """Report ids of an opening, or of a whole report with its end and pads.
+
+        Raises:
+            TextError: it does not fit the report slots, or has characters the tokenizer lacks.
+        """
+        slots = self.layout.report_slots
+        ids = self.text.encode(text)
+        # The end of a report takes a slot, and what is sampled behind a prompt at least one.
+        room = slots - (self.layout.end_id is not None) - (not whole)
+        if len(ids) > room:
+            raise TextError(
+                f"{'report' if whole else 'prompt'} of {len(ids)} ids does not fit the {slots} report slots "
+                f"(at most {room}): {text!r}; shorten it"
+            )
+        if whole:
+            ids = [*ids, *([self.layout.end_id] if self.layout.end_id is not None else [])]
+            ids += [self.layout.pad_id] * (slots - len(ids))
+        return ids
+
+    def initial_state(self, given: Given) -> Tensor:
+        """The state [S] that sampling starts from: what is given, MASK elsewhere."""
+        state_S = torch.full((self.layout.state_slots,), self.layout.mask_id, dtype=torch.int64, device=self.device)
+        if given.report is not None or given.opening:
+            text = given.opening if given.report is None else given.report
+            ids = self.report_ids(text, whole=given.report is not None)
+            state_S[: len(ids)] = torch.tensor(ids, device=self.device)
+        if given.image is not None:
+            state_S[self.layout.report_slots :] = self.encode_image(given.image, given.domain)
+        return state_S
+
+    @torch.inference_mode()
+    def make(self, rows: Sequence[Given], sampling: Sampling, openings: Sequence[str]) -> list[Made]:
+        """One finished pair per row, which depends on that row alone, given the number of rows and its place in them.
+
+        Args:
+            rows: what is given.
+            sampling: how to reveal the rest.
+            openings: the domain's opening per row; agreement does not score it.
+
+        Raises:
+            SamplingError: logits of some rows are not finite.
+        """
+        state_BS = torch.stack([self.initial_state(row) for row in rows])
+        draws = CounterDraws([row.seed for row in rows], self.layout.state_slots, self.device)
+        domains = tuple(row.domain for row in rows)
+        sampled = Sampler(self, sampling, Batch(state=state_BS, domains=domains, draws=draws)).run()
+        opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
+        scores = score(self, sampled.state, opening_B, draws)
+        decoded = self._decode(sampled.state[:, self.layout.report_slots :], domains)
+        made = []
+        for index, row in enumerate(rows):
+            open_S = state_BS[index] == self.layout.mask_id
+            logprob_S, slots = sampled.logprob[index], self.layout.report_slots
+            made.append(
+                Made(
+                    image=decoded[index] if row.image is None else row.image,
+                    codes=self.layout.to_codes(sampled.state[index, slots:], row.domain).to(torch.int32).cpu().numpy(),
+                    report=row.report
+                    if row.report is not None
+                    else self.text.decode(sampled.state[index, :slots].tolist()),
+                    report_logprob=_mean(
+                        logprob_S[:slots], open_S[:slots] & (sampled.state[index, :slots] != self.layout.pad_id)
+                    ),
+                    image_logprob=_mean(logprob_S[slots:], open_S[slots:]),
+                    agreement=float(scores.agreement[index]),
+                    embedding=scores.embedding[index].cpu().numpy(),
+                )
+            )
+        return made
+
+    @torch.inference_mode()
+    def agreement(
+        self, rows: Sequence[Given], codes: Sequence[NDArray[np.int32]], openings: Sequence[str]
+    ) -> list[float]:
+        """Agreement of whole reports with images that are known by their codes, nats per report token.
+
+        For a pair as it was made, with its seed, this is the figure that `make` gave it.
+
+        Args:
+            rows: each with its report.
+            codes: int32 [I] per row, codebook ids.
+            openings: the domain's opening per row, which is not scored.
+
+        Raises:
+            TextError: a report does not fit the report slots.
+        """
+        state_BS = torch.stack([self.initial_state(row) for row in rows])
+        for index, (row, codes_I) in enumerate(zip(rows, codes, strict=True)):
+            ids_I = self.layout.to_joint(torch.from_numpy(np.array(codes_I, np.int64)), row.domain)
+            state_BS[index, self.layout.report_slots :] = ids_I.to(self.device)
+        draws = CounterDraws([row.seed for row in rows], self.layout.state_slots, self.device)
+        opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
+        found: list[float] = score(self, state_BS, opening_B, draws).agreement.tolist()
+        return found
+
+    def _decode(self, ids_BI: Tensor, domains: Sequence[str]) -> list[NDArray[np.uint8]]:
+        """Images of joint ids, one by one: a decoded image does not depend on which domains share its batch."""
+        images = []
+        for ids_I, domain in zip(ids_BI, domains, strict=True):
+            pixels = self._tokenizers[self.tokenizer_of(domain)].decode(self.layout.to_codes(ids_I, domain)[None])
+            image = to_uint8(pixels)[0].cpu().numpy()
+            images.append(image[..., 0] if image.shape[-1] == 1 else image)
+        return images
+
+
+def _mean(logprob_K: Tensor, chosen_K: Tensor) -> float:
+    return float(logprob_K[chosen_K].mean()) if bool(chosen_K.any()) else float("nan")
+
+
+__all__ = ["Given", "Made", "Medim", "Sampling", "SamplingError"]

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generator.errors import DeviceMemoryError, ShardError
+from generator.scheduling import Failure, Order, Schedule
+
+DEAD = Failure(error="ReplicaDied: the replica's process died")
+
+
+def rows_of(index: int) -> tuple[str, ...]:
+    return tuple(f"{index}-{row}" for row in range(8))
+
+
+def schedule(shards: int = 2, retries: int = 1) -> Schedule:
+    return Schedule(range(shards), rows_of, retries)
+
+
+def following(one: Schedule) -> Order:
+    order = one.next()
+    assert order is not None
+    return order
+
+
+def test_shards_go_out_in_order_and_each_once():
+    one = schedule(3)
+    assert [following(one).shard for _ in range(3)] == [0, 1, 2]
+    assert one.next() is None
+    assert one.outstanding == 3
+
+
+def test_nothing_is_outstanding_when_all_succeeded():
+    one = schedule(2)
+    for _ in range(2):
+        one.succeeded(following(one))
+    assert one.outstanding == 0
+    assert one.next() is None
+
+
+def test_a_failed_shard_goes_out_again_with_its_attempt_counted_and_its_past():
+    one = schedule()
+    one.failed(following(one), DEAD)
+    again = following(one)
+    assert (again.shard, again.attempt, again.only, again.past) == (0, 2, None, (DEAD,))
+
+
+def test_after_the_last_retry_halves_are_tried_alone():
+    one = schedule(retries=1)
+    for _ in range(2):
+        one.failed(following(one), DEAD)
+    assert following(one).only == rows_of(0)[:4]
+
+
+def test_without_retries_halves_are_tried_at_once():
+    one = schedule(retries=0)
+    one.failed(following(one), DEAD)
+    assert following(one).only == rows_of(0)[:4]
+
+
+def test_a_lone_row_is_condemned_at_its_second_failure_only():
+    one = Schedule([0], lambda _: ("a", "b"), 0)
+    one.failed(following(one), DEAD)
+    order = following(one)
+    assert order.only == ("a",)
+    one.failed(order, DEAD)
+    again = following(one)
+    assert again.only == ("a",)
+    one.failed(again, DEAD)
+    other = following(one)
+    assert other.only == ("b",)
+    one.succeeded(other)
+    last = following(one)
+    assert (last.only, dict(last.killers)) == (None, {"a": DEAD})
+
+
+def test_memory_that_stays_short_stops_the_job_and_blames_no_row():
+    one = schedule(retries=1)
+    short = Failure(error="DeviceMemoryError: sampling.batch_size = 16", blames_row=False)
+    one.failed(following(one), short)
+    with pytest.raises(DeviceMemoryError, match="batch_size"):
+        one.failed(following(one), short)
+
+
+def run(one: Schedule, killers: set[str], limit: int = 1000) -> dict[int, set[str]]:
+    """Carries out every order; an order with a killer among its rows fails. Returns what was quarantined, by shard."""
+    made: dict[int, set[str]] = {}
+    for _ in range(limit):
+        order = one.next()
+        if order is None:
+            assert one.outstanding == 0
+            return made
+        rows = set(order.only or rows_of(order.shard)) - set(order.killers)
+        if rows & killers:
+            one.failed(order, DEAD)
+            continue
+        one.succeeded(order)
+        if order.only is None:
+            assert order.shard not in made, "committed twice"
+            made[order.shard] = set(order.killers)
+    raise AssertionError("the schedule does not end")
+
+
+@given(
+    killers=st.sets(st.sampled_from([row for index in range(3) for row in rows_of(index)]), max_size=7),
+    retries=st.integers(0, 3),
+)
+def test_exactly_the_killers_are_quarantined_and_every_shard_is_made_once(killers, retries):
+    made = run(schedule(3, retries), killers)
+    assert sorted(made) == [0, 1, 2]
+    assert set().union(*made.values()) == killers
+
+
+def test_finding_one_killer_costs_few_attempts():
+    one = schedule(1, retries=1)
+    attempts = 0
+    while (order := one.next()) is not None:
+        attempts += 1
+        rows = set(order.only or rows_of(0)) - set(order.killers)
+        if "0-5" in rows:
+            one.failed(order, DEAD)
+        else:
+            one.succeeded(order)
+    # 2 whole, 2 + 2 + 2 in halves of 8, 4 and 2, the lone row once more, and the shard without it.
+    assert attempts == 10
+
+
+def test_rows_that_fail_only_together_are_all_quarantined_rather_than_tried_for_ever():
+    one = schedule(1, retries=1)
+    made = None
+    for _ in range(100):
+        order = one.next()
+        if order is None:
+            break
+        if order.only is None and len(order.killers) < 8:
+            one.failed(order, DEAD)
+        else:
+            one.succeeded(order)
+            made = order if order.only is None else made
+    assert one.outstanding == 0
+    assert made is not None
+    assert set(made.killers) == set(rows_of(0))
+
+
+def test_a_shard_that_cannot_even_be_written_as_quarantined_ends_the_job():
+    one = schedule(1, retries=0)
+    while set((order := following(one)).killers) != set(rows_of(0)):
+        one.failed(order, DEAD)
+    with pytest.raises(ShardError, match=r"shard 0 cannot even be written.*ReplicaDied"):
+        one.failed(order, DEAD)
+
+
+def test_two_shards_without_one_good_row_anywhere_end_the_job_with_the_cause():
+    one = schedule(5, retries=1)
+    with pytest.raises(ShardError, match=r"the 2\. without one good pair.*ReplicaDied"):
+        run(one, {row for index in range(5) for row in rows_of(index)})
+
+
+def test_two_hopeless_shards_do_not_end_a_job_in_which_something_works():
+    one = schedule(5, retries=0)
+    hopeless = {*rows_of(1), *rows_of(2), *rows_of(3)}
+    made = run(one, hopeless)
+    assert made[0] == made[4] == set()
+    assert made[1] == set(rows_of(1))

@@ -1,0 +1,163 @@
+"""Training goes on from its snapshot as if it had never stopped, learns, and belongs to one spec."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from generator.errors import StoreError
+from generator.spec import parse_spec
+from generator.training.backbone import BackbonePlan, Encoded, train_backbone
+from generator.training.data import TRAIN_SEEDS, draw_corpus, report_ids, report_tokenizer
+from generator.training.job import run
+from generator.training.state import cooldown
+from generator.training.tokenizer import TokenizerPlan, lattice, train_tokenizer
+from model import checkpoint, config
+from model.vqgan import Vqgan
+
+QUIET = lambda line: None  # noqa: E731 - nobody listens
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def sizes():
+    full = config.phantom(len(report_tokenizer()))
+    small = replace(full.backbone, hidden_size=32, intermediate_size=64, layers=2, heads=2, kv_heads=2, head_dim=16)
+    return replace(
+        full, backbone=small, image_tokenizers=tuple(replace(one, ch=8, z_channels=8) for one in full.image_tokenizers)
+    )
+
+
+@pytest.fixture(scope="module")
+def data(sizes):
+    text, parts = report_tokenizer(), []
+    for domain in ("chest_xray", "pathology"):
+        corpus = draw_corpus(domain, 24, TRAIN_SEEDS)
+        codes = np.random.default_rng(0).integers(*sizes.layout.code_range(domain), (24, sizes.layout.image_slots))
+        state = np.concatenate([report_ids(corpus.reports, text, sizes.layout), codes], axis=1)
+        parts.append(Encoded(domain=domain, state=state, opening=np.full(24, 2)))
+    return parts
+
+
+def plan(steps, **changes):
+    return BackbonePlan(
+        steps=steps, rows=(4, 4), compile=False, warmup=2, cooldown_steps=2, snapshot_every=3, **changes
+    )
+
+
+def same(one, other):
+    one, other = load_file(one / "weights.safetensors"), load_file(other / "weights.safetensors")
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_a_backbone_run_that_was_stopped_ends_with_the_same_weights(sizes, data, tmp_path):
+    train_backbone(sizes, plan(6), data, data, tmp_path / "whole", "cpu", QUIET)
+
+    class StopError(Exception):
+        pass
+
+    def stop(line):
+        if "step 3/6" in line:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train_backbone(sizes, plan(6), data, data, tmp_path / "broken", "cpu", stop)
+    assert not (tmp_path / "broken" / "weights.safetensors").exists()
+    lines = []
+    train_backbone(sizes, plan(6), data, data, tmp_path / "broken", "cpu", lines.append)
+    assert len(lines) == 1
+    assert "step 6/6" in lines[0]
+    assert same(tmp_path / "whole", tmp_path / "broken")
+    train_backbone(sizes, plan(6, seed=1), data, data, tmp_path / "other", "cpu", QUIET)
+    assert not same(tmp_path / "whole", tmp_path / "other")
+
+
+def test_the_backbone_learns(sizes, data, tmp_path):
+    lines = []
+    train_backbone(sizes, plan(45, rate=5e-3), data, data, tmp_path, "cpu", lines.append)
+    losses = [float(line.split("held out: report|image ")[1].split()[0]) for line in lines]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_an_image_tokenizer_run_that_was_stopped_ends_with_the_same_weights(sizes, tmp_path):
+    images = draw_corpus("chest_xray", 12, TRAIN_SEEDS).images
+    settings = TokenizerPlan(steps=4, batch=4, cooldown_steps=2, snapshot_every=2)
+    train_tokenizer(sizes.image_tokenizers[0], settings, images, images, tmp_path / "whole", "cpu", QUIET)
+
+    def stop(line):
+        if "step 2/4" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_tokenizer(sizes.image_tokenizers[0], settings, images, images, tmp_path / "broken", "cpu", stop)
+    train_tokenizer(sizes.image_tokenizers[0], settings, images, images, tmp_path / "broken", "cpu", QUIET)
+    assert same(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_nearest_code_on_the_lattice_is_rounding(sizes):
+    codes = lattice(512, 3)
+    assert codes.shape == (512, 3)
+    assert len(torch.unique(codes, dim=0)) == 512
+    tokenizer = Vqgan(sizes.image_tokenizers[0])
+    tokenizer.quantize.embedding.weight.data.copy_(codes)
+    z = torch.randn(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    found = codes[tokenizer.quantize.nearest(z)][0]
+    rounded = ((z.clamp(-1, 1) + 1) * 3.5).round() / 3.5 - 1
+    assert torch.allclose(found, rounded[0].flatten(1).T, atol=1e-5)
+    with pytest.raises(ValueError, match="500 is not a power"):
+        lattice(500, 3)
+
+
+def test_the_rate_rises_stays_and_falls():
+    rates = [cooldown(step, 100, 10, 40) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:61] == [1.0] * 51
+    assert all(later < earlier for earlier, later in pairwise(rates[60:]))
+    assert 0 <= rates[-1] < 0.02
+
+
+def job(out, **changes):
+    pairs = {"chest_xray": 16, "pathology": 16}
+    return parse_spec(
+        {
+            "kind": "train",
+            "name": "small",
+            "tokenizer": {"images": pairs, "steps": {"chest_xray": 1, "pathology": 1}, "batch": 2},
+            "backbone": {
+                "images": pairs,
+                "rows": {"chest_xray": 2, "pathology": 2},
+                "compile": False,
+                "stages": [{"steps": 1}, {"steps": 2, "mix": {"joint": 1.0}}],
+            },
+            "threads": 1,
+            "output": {"dir": str(out)},
+            **changes,
+        },
+        source="small.yaml",
+    )
+
+
+def test_the_job_makes_a_checkpoint_once_and_refuses_another_spec(tmp_path, monkeypatch):
+    monkeypatch.setattr("generator.training.job.VALIDATION_ROWS", 8)
+    folder = run(job(tmp_path / "a"), lambda event: None)
+    made = checkpoint.load(folder)
+    assert made.config.layout.image_slots == 144
+    digest = checkpoint.sha256(folder)
+    assert run(job(tmp_path / "a"), lambda event: None) == folder
+    assert checkpoint.sha256(folder) == digest
+    with pytest.raises(StoreError, match="another spec"):
+        run(job(tmp_path / "a", seed=5), lambda event: None)
+    onwards = run(job(tmp_path / "b", start_from=str(folder)), lambda event: None)
+    one, other = checkpoint.load(folder), checkpoint.load(onwards)
+    first, second = (part.image_tokenizers[0].state_dict() for part in (one, other))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert not torch.equal(one.backbone.embed_tokens.weight, other.backbone.embed_tokens.weight)

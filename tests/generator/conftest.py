@@ -1,13 +1,36 @@
-"""Job files for the tests of the factory."""
+"""Job files for the tests of the factory, and the Ray that they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from generator.spec import GenerateSpec, parse_spec
+
+# A process keeps the first token that Ray reads, so every Ray started in this one has to have the same.
+RAY_TOKEN = "1" * 64
+
+
+@pytest.fixture(scope="module")
+def ray_address(repository: Path) -> Iterator[str]:
+    """A Ray in this process whose workers find the tests; drivers in other processes can join it with its token."""
+    import ray
+
+    folder = tempfile.mkdtemp(prefix="mt-", dir="/tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(repository))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_TOKEN", RAY_TOKEN)
+        options = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": folder}
+        ray.init(address="local", num_cpus=4, object_store_memory=100 * 2**20, **options)
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,23 +42,6 @@ except MedimError as error:
     print(error, flush=True)
     sys.exit(exit_code(error))
 """
-
-
-@pytest.fixture(scope="module")
-def ray_address(repository: Path) -> Iterator[str]:
-    """A Ray in this process whose workers find the toy; drivers in other processes can join it."""
-    import ray
-
-    folder = tempfile.mkdtemp(prefix="mt-", dir="/tmp")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(repository))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-        options = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": folder}
-        ray.init(address="local", num_cpus=4, object_store_memory=100 * 2**20, **options)
-        yield ray.get_runtime_context().gcs_address
-        ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -31,7 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-TOKEN = "1" * 64
 DRIVER = """
 import sys
 from generator.job import run_job
@@ -39,23 +36,6 @@ from generator.spec import load_spec
 from tests.generator.tiny_jobs import FAULTY
 run_job(load_spec(sys.argv[1]), local=False, on_event=lambda one: print(one.message, flush=True), parts=FAULTY)
 """
-
-
-@pytest.fixture(scope="module")
-def ray_address(repository: Path) -> Iterator[str]:
-    """A Ray in this process whose workers find the tests; drivers in other processes can join it."""
-    import ray
-
-    folder = tempfile.mkdtemp(prefix="mt-", dir="/tmp")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(repository))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_TOKEN", TOKEN)
-        options = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": folder}
-        ray.init(address="local", num_cpus=4, object_store_memory=100 * 2**20, **options)
-        yield ray.get_runtime_context().gcs_address
-        ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +114,7 @@ def test_a_driver_that_is_killed_mid_run_loses_and_doubles_nothing(job, tmp_path
     set_faults(spec, {"at": "generate", "do": "sleep", "seconds": 500, "pair": 7})
     path = tmp_path / "job.yaml"
     path.write_text(to_yaml(spec))
-    environment = {**os.environ, "RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    environment = {**os.environ, "RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "token"}
     command = [sys.executable, "-c", DRIVER, str(path)]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from generator.records import ReplicaFacts, ShardRecord
 from generator.scheduling import Schedule
 from generator.spec import GenerateSpec
 from generator.station import Parts, StationSetup, imported
-from generator.store import SUCCESS, committed, open_dataset, sweep, tidy
+from generator.store import SUCCESS, committed_one_by_one, open_dataset, sweep, tidy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,9 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     facts: ReplicaFacts = imported(parts.facts)(spec)
     open_dataset(out, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     sweep(out, spec.compute.shard_deadline_s)
-    records = _checked(out, plan, facts)
-    progress = Progress(plan.shards, plan.pairs, records.values(), on_event)
-    missing = [index for index in range(plan.shards) if index not in records]
+    done: set[int] = set()
+    progress = Progress(plan.shards, plan.pairs, _checked(out, plan, facts, done), on_event)
+    missing = [index for index in range(plan.shards) if index not in done]
     progress.tell("opened", f"{spec.name}: {len(missing)} of {plan.shards} shards to make, in {out}")
     if missing:
         (out / SUCCESS).unlink(missing_ok=True)
@@ -84,7 +85,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     if missing or not (out / SUCCESS).exists():
         progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
         finalise(out, spec, plan, facts)
-    _settle(out, spec, progress.records)
+    _settle(out, spec, progress.sick)
     return _result(out, len(missing))
 
 
@@ -102,31 +103,30 @@ def _rows(plan: Plan, index: int) -> tuple[str, ...]:
     return tuple(request.pair_id for request in plan.shard(index).requests)
 
 
-def _checked(out: Path, plan: Plan, facts: ReplicaFacts) -> dict[int, ShardRecord]:
-    """The committed shards, all of them this job's.
+def _checked(out: Path, plan: Plan, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
+    """The committed shards, all of them this job's, one at a time; their indices are added to `done`.
 
     Raises:
         StoreError: one is damaged, or of another job.
     """
-    records = committed(out)
-    for index, record in records.items():
+    for record in committed_one_by_one(out):
         mine = (record.spec_sha256, record.model_sha256) == (plan.spec_sha256, facts.model_sha256)
-        if index >= plan.shards or not mine:
+        if record.index >= plan.shards or not mine:
             raise StoreError(
-                f"{out}: shard {index} was made from spec {record.spec_sha256[:12]} and weights "
+                f"{out}: shard {record.index} was made from spec {record.spec_sha256[:12]} and weights "
                 f"{record.model_sha256[:12]}, this job has {plan.spec_sha256[:12]}, {facts.model_sha256[:12]} and "
                 f"{plan.shards} shards. Somebody put it there: move it away and run again."
             )
-    return records
+        done.add(record.index)
+        yield record
 
 
-def _settle(out: Path, spec: GenerateSpec, records: list[ShardRecord]) -> None:
+def _settle(out: Path, spec: GenerateSpec, sick: Mapping[int, int]) -> None:
     """`_SUCCESS` says that the dataset is complete.
 
     Raises:
         QuarantineError: too many rows are missing for that.
     """
-    sick = {record.index: record.quarantined for record in records if record.quarantined}
     total, allowed = sum(sick.values()), spec.compute.max_quarantined
     if total > allowed:
         (out / SUCCESS).unlink(missing_ok=True)

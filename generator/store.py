@@ -158,7 +158,12 @@ def read_record(folder: Path) -> ShardRecord:
 
 
 def committed(out: Path) -> dict[int, ShardRecord]:
-    """The committed shards by index, in order.
+    """The committed shards by index, in order; see `committed_one_by_one`."""
+    return {record.index: record for record in committed_one_by_one(out)}
+
+
+def committed_one_by_one(out: Path) -> Iterator[ShardRecord]:
+    """The records of the committed shards in order, one in memory at a time.
 
     The check is cheap, so that resuming a large job takes seconds: every record parses and the shard's tables have
     their size. `medim verify` hashes everything.
@@ -167,12 +172,10 @@ def committed(out: Path) -> dict[int, ShardRecord]:
         StoreError: a committed shard is damaged.
     """
     folders = [one for one in (out / "shards").glob("*") if _SHARD_NAME.fullmatch(one.name)]
-    records = {}
     for folder in sorted(folders, key=lambda one: int(one.name)):
         record = read_record(folder)
         _check(folder, record)
-        records[record.index] = record
-    return records
+        yield record
 
 
 def sweep(out: Path, deadline_s: float) -> list[str]:
@@ -272,10 +275,8 @@ def _sync(path: Path) -> None:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True
 
 

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import json
 import os
+import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,5 +176,7 @@ def _act(fault: dict[str, Any], request: PairRequest | None) -> None:
             ctypes.string_at(0)
         case "hang":
             time.sleep(3600)
+        case "limit":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         case "sleep":
             time.sleep(fault["seconds"])

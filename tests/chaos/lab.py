@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import ray
+from ray._raylet import AuthenticationTokenLoader, Config
 from ray.cluster_utils import Cluster
 
 from generator.events import JobEvent
@@ -77,7 +79,7 @@ class Lab:
         )
         self.nodes: list[Any] = []
         self.have_nodes(2)
-        ray.init(address=self.cluster.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=self.cluster.address, log_to_driver=False, logging_level="CRITICAL")
 
     def close(self) -> None:
         ray.shutdown()
@@ -89,6 +91,15 @@ class Lab:
             self.nodes.append(self.cluster.add_node(wait=True, **NODE))
         while len(self.nodes) > count:
             self.cluster.remove_node(self.nodes.pop(), allow_graceful=True)
+
+    @contextlib.contextmanager
+    def gpu_node(self, gpus: int) -> Iterator[None]:
+        """Inside, the cluster has one more node, whose GPUs exist for Ray only."""
+        node = self.cluster.add_node(wait=True, num_gpus=gpus, **{**NODE, "num_cpus": 2})
+        try:
+            yield
+        finally:
+            self.cluster.remove_node(node, allow_graceful=True)
 
     def lose_node_of(self, pid: int) -> None:
         """The node whose raylet started this worker is gone, as if its machine had been taken away."""
@@ -102,6 +113,7 @@ class Lab:
     def job(self, name: str, *faults: dict[str, Any], **compute: Any) -> GenerateSpec:
         """The tiny job of a scenario, with these faults laid into its checkpoint."""
         spec = tiny_job(self.folder / name, self.checkpoint, compute=compute)
+        (self.checkpoint / "go").unlink(missing_ok=True)
         set_faults(spec, *faults)
         self.said = []
         return spec
@@ -135,9 +147,27 @@ class Lab:
         """What faults left behind, oldest first."""
         return sorted(self.checkpoint.glob("fired-*"), key=lambda one: one.stat().st_mtime_ns)
 
+    def go(self) -> None:
+        """Whoever waits goes on."""
+        (self.checkpoint / "go").touch()
+
+    def go_when(self, workers: int) -> threading.Thread:
+        """Whoever waits goes on as soon as so many processes wait."""
+
+        def watch() -> None:
+            for _ in range(4800):
+                if len({mark.name.rsplit("-", 1)[1] for mark in self.fires()}) == workers:
+                    break
+                time.sleep(0.05)
+            self.go()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        return watcher
+
     def first_fire(self) -> int:
         """The pid of the process in which a fault fired first, as soon as one has."""
-        for _ in range(1200):
+        for _ in range(4800):
             if marks := self.fires():
                 return int(marks[0].name.rsplit("-", 1)[1])
             time.sleep(0.05)
@@ -184,6 +214,9 @@ def laboratory() -> Iterator[Lab]:
     }
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
+    # Ray reads mode and token once in a process, which may have had another Ray before.
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
     try:
         lab = Lab(folder)
         try:

@@ -36,6 +36,18 @@ def actor_dies_before_its_commit(lab: Lab) -> tuple[GenerateSpec, Ending]:
     return spec, Ending(trace=lab.heard("ReplicaDied"))
 
 
+def actor_dies_with_two_shards(lab: Lab) -> tuple[GenerateSpec, Ending]:
+    """a replica that has two shards in flight dies"""
+    spec = lab.job(
+        "pair", {"at": "write", "do": "die", "pair": 2, "times": 1}, replicas=1, gpus_per_replica=1.0, max_retries=0
+    )
+    with lab.gpu_node(gpus=1):
+        lab.run(spec)
+    deaths = [one for one in lab.said if "ReplicaDied" in one]
+    assert len(deaths) == 2, "both shards in flight go down with their replica"
+    return spec, Ending(trace=f"{len(deaths)} shards: {deaths[0]}")
+
+
 def node_is_lost(lab: Lab) -> tuple[GenerateSpec, Ending]:
     """a node is taken away while its replica generates"""
     spec = lab.job("node", {"at": "generate", "do": "hang", "pair": 2, "times": 1})
@@ -52,7 +64,7 @@ def node_is_lost(lab: Lab) -> tuple[GenerateSpec, Ending]:
 def node_joins(lab: Lab) -> tuple[GenerateSpec, Ending]:
     """a node joins mid-job, and gets the replica that had no place"""
     lab.have_nodes(1)
-    spec = lab.job("join", {"at": "generate", "do": "sleep", "seconds": 1.5})
+    spec = lab.job("join", *({"at": "generate", "do": "wait", "pair": pair} for pair in range(2, 12)))
     alive: list[int] = []
 
     def on_event(event: JobEvent) -> None:
@@ -60,9 +72,9 @@ def node_joins(lab: Lab) -> tuple[GenerateSpec, Ending]:
         if event.kind == "committed" and len(lab.nodes) == 1:
             lab.have_nodes(2)
 
+    watcher = lab.go_when(workers=2)
     lab.run(spec, on_event)
-    workers = {mark.name.rsplit("-", 1)[1] for mark in lab.fires()}
-    assert len(workers) == 2
+    watcher.join()
     return spec, Ending(trace=f"replicas alive at each event: {', '.join(map(str, alive))}" if 2 in alive else "")
 
 
@@ -167,6 +179,7 @@ def disk_is_slow(lab: Lab) -> tuple[GenerateSpec, Ending]:
 SCENARIOS: Scenarios = (
     actor_dies_while_generating,
     actor_dies_before_its_commit,
+    actor_dies_with_two_shards,
     node_is_lost,
     node_joins,
     driver_is_killed,

@@ -158,10 +158,10 @@ def misbehave(spec: GenerateSpec, at: str, request: PairRequest | None) -> None:
         if count >= fault.get("times", 10**9):
             continue
         (folder / f"fired-{number}-{count}-{os.getpid()}").touch()
-        _act(fault, request)
+        _act(fault, request, folder)
 
 
-def _act(fault: dict[str, Any], request: PairRequest | None) -> None:
+def _act(fault: dict[str, Any], request: PairRequest | None, folder: Path) -> None:
     match fault["do"]:
         case "raise":
             raise ValueError(f"the toy cannot digest this: {object()}")
@@ -178,5 +178,8 @@ def _act(fault: dict[str, Any], request: PairRequest | None) -> None:
             time.sleep(3600)
         case "limit":
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        case "wait":
+            while not (folder / "go").exists():
+                time.sleep(0.05)
         case "sleep":
             time.sleep(fault["seconds"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -43,3 +46,38 @@ def test_two_replicas_get_the_gpus_that_the_job_asks_for(lab, gpus, share, seen)
     assert {str(record.run["gpu"]) for record in records} == seen
     assert len({mark.name.rsplit("-", 1)[1] for mark in lab.fires()}) == 2
     check(lab, spec, Ending(trace="two replicas"))
+
+
+def exported() -> str:
+    """What the metrics endpoints of all nodes say."""
+    import ray
+
+    ends = {(node["NodeManagerAddress"], node["MetricsExportPort"]) for node in ray.nodes() if node["Alive"]}
+    texts = []
+    for address, port in sorted(ends):
+        with urllib.request.urlopen(f"http://{address}:{port}/metrics", timeout=20) as answer:
+            texts.append(answer.read().decode())
+    return "\n".join(texts)
+
+
+def test_prometheus_finds_what_became_of_the_pairs(lab):
+    spec = lab.job("metrics", {"at": "generate", "do": "raise", "pair": 4}, max_quarantined=1)
+    spec = spec.model_copy(update={"name": "metrics_job"})
+    lab.run(spec)
+    said = ""
+    for _ in range(120):
+        said = exported()
+        if 'outcome="quarantined"' in said:
+            break
+        time.sleep(0.5)
+    lines = [line for line in said.splitlines() if 'job="metrics_job"' in line]
+    values = {re.sub(r"[{].*", "", line): float(line.rsplit(" ", 1)[1]) for line in lines if "outcome" not in line}
+    pairs = {
+        outcome: float(line.rsplit(" ", 1)[1])
+        for line in lines
+        for outcome in ("kept", "quarantined")
+        if f'outcome="{outcome}"' in line
+    }
+    assert pairs == {"kept": 11.0, "quarantined": 1.0}, lines
+    assert values["ray_medim_shard_seconds_count"] == 6.0
+    assert "ray_medim_replicas" in values

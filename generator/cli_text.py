@@ -81,14 +81,14 @@ def result_text(result: JobResult) -> str:
     made = f"{result.made} made now" if result.made else "nothing was left to do"
     copies = f", {result.duplicates} exact copies left out of data/" if result.duplicates else ""
     rows = [
-        ("dataset", str(result.out)),
+        ("dataset", result.out),
         ("shards", f"{result.shards}, {made}"),
         ("pairs", f"{result.pairs}: {result.kept} kept, {result.dropped} dropped, {result.quarantined} quarantined"),
         *((f"  {reason}", str(count)) for reason, count in result.rejects.items()),
         ("data", f"{result.data_rows} pairs{copies}"),
-        ("contact sheet", f"{result.out / 'contact_sheet.png'}"),
-        ("card", f"{result.out / 'README.md'}"),
-        ("read it", f"datasets.load_dataset({str(result.out)!r})"),
+        ("contact sheet", f"{result.out}/contact_sheet.png"),
+        ("card", f"{result.out}/README.md"),
+        ("read it", f"datasets.load_dataset({result.out!r})"),
     ]
     return table(rows)
 

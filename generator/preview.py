@@ -19,7 +19,7 @@ from generator.shard import run_shard
 from generator.spec import GenerateSpec
 from generator.spec_sections import PhantomInputs
 from generator.station import Parts, imported
-from generator.store import committed, read_spec
+from generator.store import committed, read_spec, store_at
 
 LARGEST_BATCH = 1024
 
@@ -71,7 +71,7 @@ def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts
     seconds = float(record.run["seconds"]) / batch_rows(record.pairs, spec.sampling.batch_size) * wasted
     device = str(record.run["device"])
     return Preview(
-        folder=result.out,
+        folder=Path(result.out),
         pairs=result.pairs,
         kept=result.kept,
         device=device,
@@ -115,7 +115,7 @@ def make_room(small: GenerateSpec) -> None:
     folder = Path(small.output.dir)
     if not folder.exists():
         return
-    if not (folder / "spec.yaml").is_file() or read_spec(folder).name != small.name:
+    if not (folder / "spec.yaml").is_file() or read_spec(store_at(folder)).name != small.name:
         raise StoreError(f"{folder}: exists and is no earlier preview of this job. Move it away, or give --out.")
     shutil.rmtree(folder)
 

@@ -16,7 +16,7 @@ from generator.records import Replica, ReplicaFacts, Shard, ShardRecord, Writer
 from generator.scheduling import Failure, Order
 from generator.shard import Judge, run_shard
 from generator.spec import GenerateSpec
-from generator.store import commit, new_attempt, read_record, shard_folder
+from generator.store import Store
 from generator.tracing import one_line, portable_traceback
 
 
@@ -56,14 +56,14 @@ class StationSetup:
 
     Attributes:
         spec: the job.
-        out: the dataset, absolute.
+        store: of the dataset, absolute.
         model_sha256: of the weights that the job was planned with.
         parts: what to load.
         directory: where the job was started, for its relative paths; ignored on a machine that lacks it.
     """
 
     spec: GenerateSpec
-    out: Path
+    store: Store
     model_sha256: str
     parts: Parts
     directory: Path
@@ -74,7 +74,7 @@ class Station:
 
     def __init__(self, setup: StationSetup) -> None:
         self._spec = setup.spec
-        self._out = setup.out
+        self._store = setup.store
         self._model_sha256 = setup.model_sha256
         self._parts = setup.parts
         self._directory = setup.directory
@@ -115,7 +115,7 @@ class Station:
         """
         if order.only is not None:
             shard = replace(shard, requests=tuple(one for one in shard.requests if one.pair_id in order.only))
-        folder = new_attempt(self._out, shard.index, order.attempt)
+        folder = self._store.new_attempt(shard.index, order.attempt)
         try:
             record = run_shard(shard, self._spec, self._replica, self._judge, self._writers, folder, order)
             if order.only is not None:
@@ -132,9 +132,9 @@ class Station:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _committed(self, folder: Path, record: ShardRecord) -> Done:
-        if commit(self._out, folder, record):
+        if self._store.commit(folder, record):
             return Done(record=record)
-        first = read_record(shard_folder(self._out, record.index))
+        first = self._store.record(record.index)
         note = f"shard {record.index} had been committed meanwhile; this attempt was discarded"
         if replace(first, run={}) != replace(record, run={}):
             note += ", and its bytes differ: do all machines have the same hardware and library versions?"

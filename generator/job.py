@@ -13,6 +13,7 @@ from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts, ShardRecord
 from generator.scheduling import Schedule
 from generator.spec import GenerateSpec
+from generator.spec_sections import is_url
 from generator.station import Parts, StationSetup, imported
 from generator.store import SUCCESS, Store, open_dataset, store_at
 
@@ -67,7 +68,8 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         QuarantineError: the dataset is complete, but more rows were quarantined than the job allows.
     """
     parts = parts or Parts()
-    store = store_at(Path(spec.output.dir).absolute())
+    place = spec.output.dir
+    store = store_at(place if is_url(place) else Path(place).absolute())
     plan = make_plan(spec)
     facts: ReplicaFacts = imported(parts.facts)(spec)
     open_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))

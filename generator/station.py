@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from generator.errors import DeviceMemoryError, MedimError, ReplicaError, ShardError
+from generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
 from generator.records import Replica, ReplicaFacts, Shard, ShardRecord, Writer
 from generator.scheduling import Failure, Order
 from generator.shard import Judge, run_shard
@@ -122,9 +122,9 @@ class Station:
                 return Done()
             return self._committed(folder, record)
         except MedimError as error:
-            if not isinstance(error, ShardError):
+            if not isinstance(error, ShardError | OutageError):
                 raise
-            blames_row = not isinstance(error, DeviceMemoryError)
+            blames_row = not isinstance(error, DeviceMemoryError | OutageError)
             return Failure(error=one_line(error), traceback=portable_traceback(error), blames_row=blames_row)
         except Exception as error:  # noqa: BLE001 - reported with its traceback; the schedule decides
             return Failure(error=one_line(error), traceback=portable_traceback(error))

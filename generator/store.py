@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from generator.errors import SpecError, StoreError
 from generator.records import FileRecord, ShardRecord
 from generator.spec import GenerateSpec, parse_spec, to_yaml
+from generator.spec_sections import is_url
 from generator.spec_yaml import parse_yaml
 
 RECORD = "_shard.json"
@@ -97,9 +98,19 @@ class Store(Protocol):
 
 
 def store_at(place: Path | str | Store) -> Store:
-    """The store of a folder."""
+    """The store of a folder, or of `s3://bucket/prefix`.
+
+    Raises:
+        StoreError: another kind of URL.
+    """
     if not isinstance(place, Path | str):
         return place
+    if isinstance(place, str) and is_url(place):
+        if not place.startswith("s3://"):
+            raise StoreError(f"{place}: is neither a folder nor s3://bucket/prefix; S3 is the one protocol.")
+        from generator.store_object import ObjectStore
+
+        return ObjectStore(place)
     from generator.store_local import LocalStore
 
     return LocalStore(Path(place))

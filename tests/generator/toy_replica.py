@@ -177,3 +177,8 @@ def _act(fault: dict[str, Any], request: PairRequest | None) -> None:
             time.sleep(3600)
         case "sleep":
             time.sleep(fault["seconds"])
+        case "meet":
+            end = time.monotonic() + 60
+            while len(list(Path(fault["folder"]).glob("fired-*"))) < fault["count"]:
+                assert time.monotonic() < end, "the others did not come"
+                time.sleep(0.02)

@@ -27,7 +27,8 @@ from generator.events import Progress
 from generator.manifest import write_manifest
 from generator.records import FileRecord, ShardRecord
 from generator.scheduling import Failure, Order, Schedule
-from generator.store import RECORD, committed_one_by_one
+from generator.store import RECORD
+from generator.store_local import LocalStore
 
 PAIRS_PER_SHARD = 32
 DEATH = Failure(error="ReplicaDied: the replica's process died")
@@ -113,7 +114,7 @@ def listing(shards: int, files: int) -> dict[str, float]:
             shard.mkdir(parents=True)
             (shard / RECORD).write_text(json.dumps(asdict(record(index, files)), indent=2), encoding="utf-8")
         began = time.perf_counter()
-        records = list(committed_one_by_one(out))
+        records = list(LocalStore(out).committed())
         seconds = time.perf_counter() - began
         manifest = out / "manifest.json"
         write_manifest(manifest, {}, (file for one in records for file in one.files), "cpu", records)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 
 from generator.records import Domain
 
@@ -16,6 +17,29 @@ Count = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Reveal = Literal["random", "sequential", "confidence"]
 FilterName = Literal["image_stats", "report_form", "duplicates", "agreement"]
+
+
+_OBJECTS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.=+()-]+)+/?")
+
+
+def is_url(place: str) -> bool:
+    """Whether an output lies somewhere else than in a folder."""
+    return "://" in place
+
+
+def _folder(place: str) -> str:
+    if is_url(place):
+        raise ValueError("only the dataset of kind: generate can go to an object store; give a folder")
+    return place
+
+
+def _folder_or_prefix(place: str) -> str:
+    if is_url(place) and not _OBJECTS.fullmatch(place):
+        raise ValueError(
+            "is neither a folder nor s3://bucket/prefix; S3 is the one protocol, and the prefix, which must not be "
+            "empty, holds letters, digits and _ ! . = + ( ) -"
+        )
+    return place
 
 
 def _to_date(value: object) -> object:
@@ -210,11 +234,11 @@ class OutputSection(Section):
     """Where the dataset goes. Parquet is always written.
 
     Attributes:
-        dir: the output folder, relative to the working directory.
+        dir: the output folder, relative to the working directory, or `s3://bucket/prefix`.
         dicom: None for no DICOM.
     """
 
-    dir: Text
+    dir: Annotated[Text, AfterValidator(_folder_or_prefix)]
     dicom: DicomSection | None = Field(default_factory=DicomSection)
 
 
@@ -225,4 +249,4 @@ class FolderSection(Section):
         dir: the output folder, relative to the working directory.
     """
 
-    dir: Text
+    dir: Annotated[Text, AfterValidator(_folder)]

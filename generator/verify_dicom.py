@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,17 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, BasicTextSRStorage
 
+from generator.store import Store
 from generator.writers.dicom import REPORT_FILE
 from generator.writers.dicom_image import SopChoice, sop_class_of, stored_pixels
 from generator.writers.dicom_report import sections
 
 
-def dicom_problems(out: Path, row: Mapping[str, Any], pixels: NDArray[np.uint8], choice: SopChoice) -> Iterator[str]:
+def dicom_problems(store: Store, row: Mapping[str, Any], pixels: NDArray[np.uint8], choice: SopChoice) -> Iterator[str]:
     """What is wrong with image and report of a row; nothing when all is well.
 
     Args:
-        out: the dataset.
+        store: of the dataset.
         row: of `pairs.parquet`.
         pixels: of the row's image.
         choice: `output.dicom.sop_class` of the job.
@@ -30,9 +31,9 @@ def dicom_problems(out: Path, row: Mapping[str, Any], pixels: NDArray[np.uint8],
     if row["dicom_path"] is None:
         yield "has no dicom_path, but the job writes DICOM"
         return
-    path = out / row["dicom_path"]
+    path = PurePosixPath(row["dicom_path"])
     try:
-        image, report = pydicom.dcmread(path), pydicom.dcmread(path.with_name(REPORT_FILE))
+        image, report = (pydicom.dcmread(store.source(str(one))) for one in (path, path.with_name(REPORT_FILE)))
         yield from _common(image, sop_class_of(row["domain"], choice), "image.dcm")
         yield from _common(report, BasicTextSRStorage, "report.dcm")
         yield from _image(image, row, stored_pixels(row["domain"], pixels))

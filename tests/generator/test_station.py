@@ -12,7 +12,7 @@ from generator.errors import ReplicaError
 from generator.plan import make_plan, plan_record
 from generator.scheduling import Order
 from generator.station import Done, Parts, Station, StationSetup
-from generator.store import committed, open_dataset
+from generator.store import committed, open_dataset, store_at
 from tests.generator.toy_replica import PARTS, FaultyWriter, ToyReplica, toy_facts, toy_job
 
 GENERATING: list[int] = []
@@ -63,9 +63,9 @@ OVERLAPPING = Parts(
 def setup(tmp_path: Path, parts: Parts, model_sha256: str | None = None) -> StationSetup:
     spec = toy_job(tmp_path)
     sha = model_sha256 or toy_facts(spec).model_sha256
-    out = Path(spec.output.dir)
-    open_dataset(out, spec, plan_record(make_plan(spec), model_sha256=sha, versions={}))
-    return StationSetup(spec=spec, out=out, model_sha256=sha, parts=parts, directory=tmp_path)
+    store = store_at(spec.output.dir)
+    open_dataset(store, spec, plan_record(make_plan(spec), model_sha256=sha, versions={}))
+    return StationSetup(spec=spec, store=store, model_sha256=sha, parts=parts, directory=tmp_path)
 
 
 def test_one_shard_generates_while_another_is_written(tmp_path):
@@ -77,7 +77,7 @@ def test_one_shard_generates_while_another_is_written(tmp_path):
         done = [one.result(timeout=60) for one in orders]
     assert WAITED == [True], "the first shard was written before the second one began to generate: nothing overlapped"
     assert max(MOST) == 1, "two shards generated at once on one replica"
-    assert sorted(committed(made.out)) == [0, 1]
+    assert sorted(committed(made.store)) == [0, 1]
     for one in done:
         assert isinstance(one, Done)
         assert one.record is not None

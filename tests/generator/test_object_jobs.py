@@ -250,6 +250,7 @@ def test_verify_finds_what_is_damaged_missing_or_strange_in_a_bucket(job, url):
 
 def test_trainers_read_a_bucket_through_the_same_door_and_by_datasets(job, url, tmp_path):
     from datasets import load_dataset
+    from torch.utils.data import DataLoader
 
     run_here(job())
     dataset = open_dataset(url)
@@ -257,6 +258,8 @@ def test_trainers_read_a_bucket_through_the_same_door_and_by_datasets(job, url, 
     assert [row.pair_id for row in dataset.rows()] == [row.pair_id for row in local.rows()]
     assert pickle.loads(pickle.dumps(dataset))[3] == local[3]  # noqa: S301 - our own
     assert [row.png for row in dataset.rows()] == [row.png for row in local.rows()]
+    loader = DataLoader(dataset, batch_size=2, num_workers=2, collate_fn=list)
+    assert [row.png for batch in loader for row in batch] == [row.png for row in local.rows()]
     theirs = load_dataset("parquet", data_files=f"{url}/data/*.parquet", split="train", cache_dir=str(tmp_path / "hf"))
     assert [row["pair_id"] for row in theirs] == [row.pair_id for row in local.rows()]
 

@@ -95,11 +95,17 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server))
-                self._sockets |= {client, server}
-                doomed = threading.Event()
-                for pump in (self._requests, self._answers):
-                    threading.Thread(target=pump, args=(client, server, doomed), daemon=True).start()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._server)) as server:
+            self._sockets |= {client, server}
+            doomed = threading.Event()
+            asking = threading.Thread(target=self._requests, args=(client, server, doomed), daemon=True)
+            asking.start()
+            self._answers(client, server, doomed)
+            asking.join()
+            self._sockets -= {client, server}
 
     def _requests(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
         with contextlib.suppress(OSError):
@@ -109,7 +115,7 @@ class Relay:
                 if self.lose_answer_to and self.lose_answer_to in data:
                     doomed.set()
                 server.sendall(data)
-        self._reset(server)
+            server.shutdown(socket.SHUT_WR)
 
     def _answers(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
         with contextlib.suppress(OSError):
@@ -117,12 +123,13 @@ class Relay:
                 if doomed.is_set() and not data.startswith(b"HTTP/1.1 100"):
                     self.lose_answer_to = b""
                     self.lost += 1
-                    break
+                    self._reset(client)
+                    return
                 client.sendall(data)
-        self._reset(client)
+            client.shutdown(socket.SHUT_WR)
 
-    def _reset(self, one: socket.socket) -> None:
-        self._sockets.discard(one)
+    @staticmethod
+    def _reset(one: socket.socket) -> None:
         with contextlib.suppress(OSError):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             one.shutdown(socket.SHUT_RDWR)

@@ -56,6 +56,8 @@ class Relay:
         port: where clients connect; the same after an outage.
         lose_answer_to: a client whose request holds this loses its connection when the server has answered.
         lost: how often that happened.
+        refusing: whether new connections are reset as soon as they are made.
+        refused: how often that happened.
         replace: bytes of requests and what the server gets instead, of the same length.
     """
 
@@ -64,6 +66,8 @@ class Relay:
         self._sockets: set[socket.socket] = set()
         self.lose_answer_to = b""
         self.lost = 0
+        self.refusing = False
+        self.refused = 0
         self.replace: dict[bytes, bytes] = {}
         self.port = 0
         self.start()
@@ -95,6 +99,10 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
+                if self.refusing:
+                    self.refused += 1
+                    self._reset(client)
+                    continue
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

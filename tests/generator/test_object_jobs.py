@@ -169,7 +169,7 @@ def test_two_drivers_at_once_make_every_shard_once(job, url, tmp_path, truth, dr
 
 
 def test_a_zombie_that_wakes_when_all_is_done_is_refused_and_leaves_nothing(job, url, tmp_path, truth, driver):
-    zombie = driver(job(), "stop")
+    zombie = driver(job(), "stop", "shards/000001/_shard.json")
     assert zombie.stdout is not None
     assert any(line.strip() == "stop" for line in iter(zombie.stdout.readline, ""))
     os.waitid(os.P_PID, zombie.pid, os.WSTOPPED | os.WNOWAIT)
@@ -183,7 +183,7 @@ def test_a_zombie_that_wakes_when_all_is_done_is_refused_and_leaves_nothing(job,
 
 
 def test_a_driver_killed_between_upload_and_commit_is_continued_and_swept_after(job, url, tmp_path, truth, driver):
-    code, said = ended(driver(job(), "die"))
+    code, said = ended(driver(job(), "die", "shards/000001/_shard.json"))
     assert code == 9, said
     [stale] = {key.split("/")[1] for key in keys_below(url) if key.startswith("shards/000001-")}
     assert not ObjectStore(url).exists("shards/000001/_shard.json")
@@ -199,6 +199,15 @@ def test_a_driver_killed_while_making_a_shard_loses_that_shard_alone(job, url, t
     assert fired(spec) == 1
     assert list(ObjectStore(url).committed()) == [0, 1]
     assert run_here(spec).made == 2
+    check_whole(url, tmp_path / "copy", truth)
+
+
+@pytest.mark.parametrize("key", ["data/train-00000-of-00001.parquet", "manifest.json"])
+def test_a_driver_killed_while_finalising_is_continued(job, url, tmp_path, truth, driver, key):
+    assert ended(driver(job(), "die", key))[0] == 9
+    assert not ObjectStore(url).exists("_SUCCESS")
+    assert not ObjectStore(url).exists(key)
+    assert run_here(job()).made == 0
     check_whole(url, tmp_path / "copy", truth)
 
 
@@ -264,9 +273,15 @@ def test_trainers_read_a_bucket_through_the_same_door_and_by_datasets(job, url, 
     assert [row["pair_id"] for row in theirs] == [row.pair_id for row in local.rows()]
 
 
-def test_replicas_on_ray_commit_into_a_bucket(job, url, tmp_path, truth, relay, ray_address):
-    del relay, ray_address
-    spec = job(replicas=2)
-    result = run_job(spec, local=False, on_event=lambda event: None, parts=PARTS)
-    assert result.made == 4
+def test_replicas_on_ray_commit_into_a_bucket_through_an_outage(job, url, tmp_path, truth, relay, ray_address):
+    del ray_address
+    told: list[JobEvent] = []
+
+    def fail() -> None:
+        relay.refusing = True
+        threading.Timer(2.0, setattr, (relay, "refusing", False)).start()
+
+    run_job(job(replicas=2, max_retries=0), local=False, on_event=once_committed(0, fail, told), parts=PARTS)
+    assert relay.refused
+    assert sorted(event.record.index for event in told if event.record) == [0, 1, 2, 3]
     check_whole(url, tmp_path / "copy", truth)

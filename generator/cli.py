@@ -29,11 +29,20 @@ Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="replaces 
 
 
 @app.command()
-def plan(spec: SpecFile, out: Out = None) -> None:
+def plan(
+    spec: SpecFile,
+    out: Out = None,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="one line of JSON for `ray job submit --metadata-json`")
+    ] = False,
+) -> None:
     """Say what a job will make and what that costs; write nothing."""
-    from generator.cli_text import plan_text, settings_text
+    from generator.cli_text import metadata_text, plan_text, settings_text
 
     job = load_spec(spec, out)
+    if metadata:
+        print(metadata_text(job))
+        return
     print(plan_text(job) if isinstance(job, GenerateSpec) else settings_text(job))
 
 

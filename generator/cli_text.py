@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from generator.estimate import Estimate, estimate, uses_gpu
@@ -52,6 +53,11 @@ def sources(spec: GenerateSpec) -> list[tuple[str, str]]:
 def settings_text(job: JobSpec) -> str:
     """The whole job with every default written out."""
     return f"# {job.source}: kind {job.kind}; nothing was written\n{to_yaml(job)}".rstrip()
+
+
+def metadata_text(job: JobSpec) -> str:
+    """What a submitted job should say of itself, as the text-to-text JSON that Ray takes."""
+    return json.dumps({"job": job.name, "spec_sha256": job.sha256, "output_dir": job.output.dir}, ensure_ascii=False)
 
 
 def preview_text(spec: GenerateSpec, found: Preview) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +75,9 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     facts: ReplicaFacts = imported(parts.facts)(spec)
     open_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
-    records = _checked(store, plan, facts)
-    progress = Progress(plan.shards, plan.pairs, records.values(), on_event)
-    missing = [index for index in range(plan.shards) if index not in records]
+    done: set[int] = set()
+    progress = Progress(plan.shards, plan.pairs, _checked(store, plan, facts, done), on_event)
+    missing = [index for index in range(plan.shards) if index not in done]
     progress.tell("opened", f"{spec.name}: {len(missing)} of {plan.shards} shards to make, in {store}")
     if missing:
         store.remove(SUCCESS)
@@ -86,7 +87,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     if missing or not store.exists(SUCCESS):
         progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
         finalise(store, spec, plan, facts)
-    _settle(store, spec, progress.records)
+    _settle(store, spec, progress.sick)
     return _result(store, len(missing))
 
 
@@ -104,31 +105,30 @@ def _rows(plan: Plan, index: int) -> tuple[str, ...]:
     return tuple(request.pair_id for request in plan.shard(index).requests)
 
 
-def _checked(store: Store, plan: Plan, facts: ReplicaFacts) -> dict[int, ShardRecord]:
-    """The committed shards, all of them this job's.
+def _checked(store: Store, plan: Plan, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
+    """The committed shards, all of them this job's, one at a time; their indices are added to `done`.
 
     Raises:
         StoreError: one is damaged, or of another job.
     """
-    records = store.committed()
-    for index, record in records.items():
+    for record in store.committed():
         mine = (record.spec_sha256, record.model_sha256) == (plan.spec_sha256, facts.model_sha256)
-        if index >= plan.shards or not mine:
+        if record.index >= plan.shards or not mine:
             raise StoreError(
-                f"{store}: shard {index} was made from spec {record.spec_sha256[:12]} and weights "
+                f"{store}: shard {record.index} was made from spec {record.spec_sha256[:12]} and weights "
                 f"{record.model_sha256[:12]}, this job has {plan.spec_sha256[:12]}, {facts.model_sha256[:12]} and "
                 f"{plan.shards} shards. Somebody put it there: move it away and run again."
             )
-    return records
+        done.add(record.index)
+        yield record
 
 
-def _settle(store: Store, spec: GenerateSpec, records: list[ShardRecord]) -> None:
+def _settle(store: Store, spec: GenerateSpec, sick: Mapping[int, int]) -> None:
     """`_SUCCESS` says that the dataset is complete.
 
     Raises:
         QuarantineError: too many rows are missing for that.
     """
-    sick = {record.index: record.quarantined for record in records if record.quarantined}
     total, allowed = sum(sick.values()), spec.compute.max_quarantined
     if total > allowed:
         store.remove(SUCCESS)

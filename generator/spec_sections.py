@@ -169,6 +169,7 @@ class ComputeSection(Section):
         threads_per_replica: CPU threads of one replica; part of what makes the bytes.
         pairs_per_shard: the unit of retry and commit.
         shard_deadline_s: seconds after which a shard counts as hung.
+        placement_deadline_s: seconds without a place for any replica after which the job gives up.
         max_retries: further attempts after a shard's first.
         max_quarantined: rows that may fail for good before the job ends without `_SUCCESS`.
     """
@@ -178,8 +179,14 @@ class ComputeSection(Section):
     threads_per_replica: Count = 1
     pairs_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 32
     shard_deadline_s: Annotated[float, Field(gt=0)] = 900.0
+    placement_deadline_s: Annotated[float, Field(gt=0)] = 60.0
     max_retries: Annotated[int, Field(ge=0)] = 2
     max_quarantined: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def shards_in_flight(self) -> int:
+        """Orders that one replica has at a time: with a GPU two, so that judging and writing overlap generating."""
+        return 2 if self.gpus_per_replica else 1
 
     @model_validator(mode="after")
     def _whole_or_shared(self) -> ComputeSection:

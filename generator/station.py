@@ -6,13 +6,14 @@ import importlib
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
-from generator.records import Replica, ReplicaFacts, Shard, ShardRecord, Writer
+from generator.records import Pair, Replica, ReplicaFacts, Shard, ShardRecord, Writer
 from generator.scheduling import Failure, Order
 from generator.shard import Judge, run_shard
 from generator.spec import GenerateSpec
@@ -42,7 +43,7 @@ class Done:
     """An order that was carried out.
 
     Attributes:
-        record: of the committed shard, whoever committed it; None after a trial.
+        record: of the committed shard, whoever committed it, without its files; None after a trial.
         note: what people should know about it.
     """
 
@@ -69,8 +70,23 @@ class StationSetup:
     directory: Path
 
 
+class _OneAtATime:
+    """A replica that several threads share: one shard is generated at a time, the others wait their turn."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.facts = replica.facts
+        self._replica, self._turn = replica, threading.Lock()
+
+    def generate(self, shard: Shard) -> list[Pair]:
+        with self._turn:
+            return self._replica.generate(shard)
+
+
 class Station:
-    """A replica with its judge and writers. Cheap to construct; `start` loads."""
+    """A replica with its judge and writers. Cheap to construct; `start` loads.
+
+    Several threads may call `make`: while one generates, another judges, writes and commits what it generated before.
+    """
 
     def __init__(self, setup: StationSetup) -> None:
         self._spec = setup.spec
@@ -92,7 +108,7 @@ class Station:
         if self._directory.is_dir():
             os.chdir(self._directory)
         try:
-            self._replica: Replica = imported(self._parts.replica)(self._spec)
+            self._replica: Replica = _OneAtATime(imported(self._parts.replica)(self._spec))
         except MedimError:
             raise
         except Exception as error:
@@ -133,12 +149,12 @@ class Station:
 
     def _committed(self, folder: Path, record: ShardRecord) -> Done:
         if self._store.commit(folder, record):
-            return Done(record=record)
+            return Done(record=replace(record, files=()))
         first = self._store.record(record.index)
         note = f"shard {record.index} had been committed meanwhile; this attempt was discarded"
         if replace(first, run={}) != replace(record, run={}):
             note += ", and its bytes differ: do all machines have the same hardware and library versions?"
-        return Done(record=first, note=note)
+        return Done(record=replace(first, files=()), note=note)
 
 
 def imported(path: str) -> Callable[..., Any]:

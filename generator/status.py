@@ -77,7 +77,7 @@ def status(out: Path | str | Store) -> Status:
     """
     store = store_at(out)
     plan = read_plan(store)
-    records = list(store.committed().values())
+    records = list(store.committed())
     rejects: Counter[str] = Counter()
     for record in records:
         rejects.update(record.rejects)

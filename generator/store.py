@@ -83,8 +83,11 @@ class Store(Protocol):
     def records(self, indices: Iterable[int]) -> Iterator[ShardRecord]:
         """What committed shards say about themselves, in order; the next ones may be on their way already."""
 
-    def committed(self) -> dict[int, ShardRecord]:
-        """The committed shards by index, in order; `StoreError` if one is found to be damaged at a quick look."""
+    def committed(self) -> Iterator[ShardRecord]:
+        """The records of the committed shards in order, never all of them in memory.
+
+        `StoreError` if one is found to be damaged at a quick look.
+        """
 
     def sweep(self, deadline_s: float) -> list[str]:
         """What attempts left behind that nobody can still use is gone; names of attempts, sorted.
@@ -122,7 +125,7 @@ def committed(place: Path | str | Store) -> dict[int, ShardRecord]:
     Raises:
         StoreError: a committed shard is damaged.
     """
-    return store_at(place).committed()
+    return {record.index: record for record in store_at(place).committed()}
 
 
 def shard_name(index: int) -> str:

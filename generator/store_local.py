@@ -137,19 +137,17 @@ class LocalStore:
         """What committed shards say about themselves, one at a time."""
         return (self.record(index) for index in indices)
 
-    def committed(self) -> dict[int, ShardRecord]:
-        """The committed shards by index, in order.
+    def committed(self) -> Iterator[ShardRecord]:
+        """The records of the committed shards in order, one in memory at a time.
 
         The check is cheap, so that resuming a large job takes seconds: every record parses and the shard's tables have
         their size. `medim verify` hashes everything.
         """
         folders = [one for one in (self.out / "shards").glob("*") if _SHARD_NAME.fullmatch(one.name)]
-        records = {}
         for folder in sorted(folders, key=lambda one: int(one.name)):
             record = parse_record((folder / RECORD).read_bytes, where=str(folder))
             _check(folder, record)
-            records[record.index] = record
-        return records
+            yield record
 
     def sweep(self, deadline_s: float) -> list[str]:
         """Temporary folders that nobody can still be writing are gone; their names, sorted.

@@ -71,7 +71,10 @@ class ObjectStore:
     def files(self, place: str) -> list[str]:
         """The files below a folder, sorted; of shards, those of the attempt that was committed."""
         if place == "shards":
-            owners = {f"shards/{self._attempts[index]}": shard_name(index) for index in self.committed()}
+            owners = {
+                f"shards/{self._attempts[index]}": shard_name(index)
+                for index in [one.index for one in self.committed()]
+            }
             owners |= {name: name for name in owners.values()}
             found = (_IN_SHARDS.fullmatch(key) for key in self._client.walk(place))
             return sorted(f"{owners[one[1]]}/{one[2]}" for one in found if one and one[1] in owners)
@@ -161,21 +164,22 @@ class ObjectStore:
         """What committed shards say about themselves; the next ones are on their way already."""
         return self._client.ahead(self.record, indices)
 
-    def committed(self) -> dict[int, ShardRecord]:
-        """The committed shards by index, in order.
+    def committed(self) -> Iterator[ShardRecord]:
+        """The records of the committed shards in order, a few in memory at a time.
 
         The check is cheap: every record parses and there are files of its attempt. `medim verify` hashes everything.
         """
         names = self._client.names("shards")
-        records = {one.index: one for one in self.records(sorted(int(one) for one in names if _SHARD.fullmatch(one)))}
-        for index in records.keys() - {index for index in records if self._attempts[index] in set(names)}:
+        there = set(names)
+        for record in self.records(sorted(int(one) for one in names if _SHARD.fullmatch(one))):
+            attempt = self._attempts[record.index]
             # It may have been committed while the names were listed.
-            if not self._client.names(f"shards/{self._attempts[index]}"):
+            if attempt not in there and not self._client.names(f"shards/{attempt}"):
                 raise StoreError(
-                    f"{self}/{shard_name(index)}: damaged since it was committed: the files in "
-                    f"shards/{self._attempts[index]} are missing. Delete the record and run again to remake the shard."
+                    f"{self}/{shard_name(record.index)}: damaged since it was committed: the files in shards/{attempt} "
+                    "are missing. Delete the record and run again to remake the shard."
                 )
-        return records
+            yield record
 
     def sweep(self, deadline_s: float) -> list[str]:  # noqa: ARG002 - the `Store` protocol; no clock is asked here
         """What lost attempts of committed shards left behind is gone; names of attempts, sorted."""

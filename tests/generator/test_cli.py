@@ -114,7 +114,7 @@ def test_run_prints_plain_lines_and_where_the_results_are(medim, toy):
     code, out, err = medim("run", path, "--local")
     assert (code, err) == (0, "")
     assert "\x1b" not in out
-    assert "(8 of 8 pairs)" in out
+    assert "(8 of 8 pairs, " in out
     assert "contact_sheet.png" in out
     assert "README.md" in out
     assert "4 made now" in out

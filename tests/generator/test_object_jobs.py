@@ -19,6 +19,7 @@ from generator.errors import MedimError
 from generator.events import JobEvent
 from generator.job import JobResult, run_job
 from generator.spec import GenerateSpec, to_yaml
+from generator.store import committed
 from generator.store_object import ObjectStore
 from generator.verify import inspect
 from tests.generator.object_server import copied, keys_below
@@ -101,7 +102,7 @@ def once_committed(shard: int, act: Callable[[], object], told: list[JobEvent]) 
 def check_whole(url: str, folder: Path, truth: dict[str, str]) -> None:
     """The dataset has the bytes of the local one, and nothing of any other attempt is left in the bucket."""
     assert content_of(copied(url, folder)) == truth
-    records = ObjectStore(url).committed()
+    records = committed(ObjectStore(url))
     named = {name for index, record in records.items() for name in (f"{index:06d}", record.run["folder"])}
     assert {key.split("/")[1] for key in keys_below(url)} == named
 
@@ -197,7 +198,7 @@ def test_a_driver_killed_while_making_a_shard_loses_that_shard_alone(job, url, t
     set_faults(spec, {"at": "generate", "do": "die", "pair": 5, "times": 1})
     assert ended(driver(spec))[0] == 9
     assert fired(spec) == 1
-    assert list(ObjectStore(url).committed()) == [0, 1]
+    assert list(committed(ObjectStore(url))) == [0, 1]
     assert run_here(spec).made == 2
     check_whole(url, tmp_path / "copy", truth)
 
@@ -242,7 +243,7 @@ def test_verify_finds_what_is_damaged_missing_or_strange_in_a_bucket(job, url):
     run_here(job())
     store = ObjectStore(url)
     assert inspect(url).problems == ()
-    folders = {index: f"shards/{record.run['folder']}" for index, record in store.committed().items()}
+    folders = {index: f"shards/{record.run['folder']}" for index, record in committed(store).items()}
     store._client.put(f"{folders[0]}/pairs.parquet", b"PAR1")
     store._client.remove([f"{folders[1]}/_rejected.parquet"])
     store._client.put(f"{folders[2]}/stranger", b"")

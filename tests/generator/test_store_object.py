@@ -59,7 +59,7 @@ def test_a_commit_shows_the_files_of_its_attempt_under_the_names_of_a_local_shar
     assert store.files("shards") == names
     assert store.files("shards/000042/dicom/a") == names[1:2]
     assert store.read("shards/000042/pairs.parquet") == b"12345"
-    assert store.committed()[42].files == record().files
+    assert committed(store)[42].files == record().files
     assert store.record(42).run == {"seconds": 1.5, "folder": folder.name}
     assert keys_below(str(store))[0] == f"shards/{folder.name}/dicom/a/image.dcm"
 
@@ -108,7 +108,7 @@ def test_a_shard_whose_files_were_deleted_is_named(store):
     store.commit(folder, record())
     store._client.remove(keys_below(str(store), f"shards/{folder.name}"))
     with pytest.raises(StoreError, match=r"shards/000042: damaged since it was committed.*run again"):
-        store.committed()
+        committed(store)
 
 
 @pytest.mark.parametrize("content", [b"{", b"{}"])
@@ -116,14 +116,14 @@ def test_a_broken_record_is_named(store, content):
     store.commit(attempt(store), record())
     store._client.put("shards/000042/_shard.json", content)
     with pytest.raises(StoreError, match=r"shards/000042/_shard\.json: cannot be read.*run again"):
-        store.committed()
+        committed(store)
 
 
 def test_a_record_that_names_no_attempt_is_refused(store):
     store.commit(attempt(store), record())
     store._client.put("shards/000042/_shard.json", store.read("shards/000042/_shard.json").replace(b'"folder"', b'"f"'))
     with pytest.raises(StoreError, match="was not written here"):
-        store.committed()
+        committed(store)
 
 
 def test_spec_and_plan_are_written_once_and_another_spec_is_refused(store, spec):
@@ -178,7 +178,7 @@ def test_a_large_object_is_read_in_ranges_and_by_another_process_too(store, tmp_
 def test_many_records_come_in_order(store):
     for index in range(40):
         store.commit(attempt(store, index), record(index))
-    assert list(store.committed()) == list(range(40))
+    assert list(committed(store)) == list(range(40))
     assert [one.index for one in store.records(range(39, -1, -1))] == list(range(39, -1, -1))
 
 

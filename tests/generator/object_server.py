@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from generator.store_object import ObjectStore
@@ -86,14 +86,22 @@ class Relay:
         for one in list(self._sockets):
             self._reset(one)
 
-    @contextlib.contextmanager
-    def outage(self, seconds: float) -> Iterator[None]:
-        """From the entry on, and for so long, nobody is there."""
-        self.kill()
-        timer = threading.Timer(seconds, self.start)
-        timer.start()
-        yield
-        timer.join()
+    def fail_until(self, met: Callable[[], object], seconds: float, *, kill: bool = True) -> None:
+        """Nobody is there until somebody has met that, and so many seconds more; or all are reset, without `kill`."""
+
+        def come_back() -> None:
+            end = time.monotonic() + 60
+            while not met() and time.monotonic() < end:
+                time.sleep(0.02)
+            time.sleep(seconds)
+            if kill:
+                self.start()
+            self.refusing = False
+
+        if kill:
+            self.kill()
+        self.refusing = not kill
+        threading.Thread(target=come_back, daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):

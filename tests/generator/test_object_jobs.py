@@ -7,7 +7,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,12 +116,7 @@ def test_a_job_into_a_bucket_leaves_the_bytes_of_a_local_run(job, url, tmp_path,
 
 def test_an_outage_of_seconds_in_the_middle_loses_nothing_and_the_job_goes_on(job, url, tmp_path, truth, relay, caplog):
     told: list[JobEvent] = []
-
-    def fail() -> None:
-        relay.kill()
-        threading.Timer(3.0, relay.start).start()
-
-    run_here(job(max_retries=0), once_committed(1, fail, told))
+    run_here(job(max_retries=0), once_committed(1, lambda: relay.fail_until(lambda: caplog.records, 3.0), told))
     said = [record.getMessage() for record in caplog.records]
     assert any("no answer" in one for one in said)
     assert any("answers again after" in one for one in said)
@@ -135,11 +129,10 @@ def test_a_longer_outage_is_a_failed_attempt_that_is_repeated(job, url, tmp_path
     monkeypatch.setattr(object_client, "OUTAGE_S", 0.5)
     told: list[JobEvent] = []
 
-    def fail() -> None:
-        relay.kill()
-        threading.Timer(2.0, relay.start).start()
+    def met() -> bool:
+        return any(event.kind == "failed" for event in told)
 
-    run_here(job(max_retries=20), once_committed(1, fail, told))
+    run_here(job(max_retries=20), once_committed(1, lambda: relay.fail_until(met, 1.0), told))
     failed = [event.message for event in told if event.kind == "failed"]
     assert failed
     assert all("shard 2" in one and "OutageError" in one and "does not answer" in one for one in failed)
@@ -279,8 +272,7 @@ def test_replicas_on_ray_commit_into_a_bucket_through_an_outage(job, url, tmp_pa
     told: list[JobEvent] = []
 
     def fail() -> None:
-        relay.refusing = True
-        threading.Timer(2.0, setattr, (relay, "refusing", False)).start()
+        relay.fail_until(lambda: relay.refused, 2.0, kill=False)
 
     run_job(job(replicas=2, max_retries=0), local=False, on_event=once_committed(0, fail, told), parts=PARTS)
     assert relay.refused

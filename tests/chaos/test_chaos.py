@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import urllib.request
 from pathlib import Path
@@ -64,14 +63,13 @@ def test_prometheus_finds_what_became_of_the_pairs(lab):
     spec = lab.job("metrics", {"at": "generate", "do": "raise", "pair": 4}, max_quarantined=1)
     spec = spec.model_copy(update={"name": "metrics_job"})
     lab.run(spec)
-    said = ""
+    lines: list[str] = []
     for _ in range(120):
-        said = exported()
-        if 'outcome="quarantined"' in said:
+        lines = [line for line in exported().splitlines() if 'job="metrics_job"' in line]
+        if any('outcome="quarantined"' in line for line in lines):
             break
         time.sleep(0.5)
-    lines = [line for line in said.splitlines() if 'job="metrics_job"' in line]
-    values = {re.sub(r"[{].*", "", line): float(line.rsplit(" ", 1)[1]) for line in lines if "outcome" not in line}
+    values = {line.partition("{")[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
     pairs = {
         outcome: float(line.rsplit(" ", 1)[1])
         for line in lines
@@ -80,4 +78,4 @@ def test_prometheus_finds_what_became_of_the_pairs(lab):
     }
     assert pairs == {"kept": 11.0, "quarantined": 1.0}, lines
     assert values["ray_medim_shard_seconds_count"] == 6.0
-    assert "ray_medim_replicas" in values
+    assert {"ray_medim_pairs_total", "ray_medim_replicas"} <= set(values)

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,7 @@ from generator.errors import StoreError
 _LOCK = "lock"
 # Of this process; a forked one has another number and makes its own. The open lock is what keeps the folder.
 _mine: dict[int, tuple[Path, IO[bytes]]] = {}
+_turn = threading.Lock()
 
 
 def scratch_folder() -> Path:
@@ -26,16 +28,17 @@ def scratch_folder() -> Path:
     Raises:
         StoreError: the temporary directory cannot be used.
     """
-    if os.getpid() not in _mine:
-        try:
-            _mine[os.getpid()] = _claimed()
-        except OSError as error:
-            raise StoreError(
-                f"{tempfile.gettempdir()}: cannot take shards on their way to the object store ({error}). "
-                "Make room there, or set TMPDIR to a local folder that has it."
-            ) from error
-        atexit.register(_leave)
-    return _mine[os.getpid()][0]
+    with _turn:
+        if os.getpid() not in _mine:
+            try:
+                _mine[os.getpid()] = _claimed()
+            except OSError as error:
+                raise StoreError(
+                    f"{tempfile.gettempdir()}: cannot take shards on their way to the object store ({error}). "
+                    "Make room there, or set TMPDIR to a local folder that has it."
+                ) from error
+            atexit.register(_leave)
+        return _mine[os.getpid()][0]
 
 
 def _claimed() -> tuple[Path, IO[bytes]]:

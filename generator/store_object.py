@@ -83,8 +83,10 @@ class ObjectStore:
 
     def prepare(self) -> list[str]:
         """The prefix can take a dataset; what of one is there already, though it has no `spec.yaml`."""
+        if self.exists("spec.yaml"):
+            return []
         strangers = [name for name in ("shards", "data") if self._client.names(name)]
-        # Asked last: another driver that has just begun writes its spec before its shards.
+        # Asked again: another driver that has just begun writes its spec before its shards.
         return [] if self.exists("spec.yaml") else strangers
 
     def create(self, name: str, content: str) -> None:

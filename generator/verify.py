@@ -135,21 +135,23 @@ class _Check:
 
     def _hash_files(self) -> None:
         """Compares every file with the manifest; a file that is not in it is a problem too."""
+        there = {name for place in ("shards", DATA) for name in self.store.files(place)}
+        known = there | {name for name in self.expected if "/" not in name and self.store.exists(name)}
+        sources = self.store.sources(name for name in self.expected if name in known)
         for path, entry in self.expected.items():
-            if not self.store.exists(path):
+            if path not in known:
                 self.problems.append(f"{path}: is missing")
                 continue
             self.files += 1
-            found = file_record(self.store.source(path), path)
+            found = file_record(next(sources), path)
             if (found.size, found.sha256) != (entry["size"], entry["sha256"]):
                 self.problems.append(
                     f"{path}: is not the file that was written ({found.size} bytes, sha256 {found.sha256}; "
                     f"recorded {entry['size']} bytes, {entry['sha256']})"
                 )
-        for place in ("shards", DATA):
-            for name in self.store.files(place):
-                if not name.endswith(f"/{RECORD}") and name not in self.expected:
-                    self.problems.append(f"{name}: is not in the manifest")
+        for name in sorted(there):
+            if not name.endswith(f"/{RECORD}") and name not in self.expected:
+                self.problems.append(f"{name}: is not in the manifest")
 
     def _shard(self, index: int) -> ShardRecord | None:
         """Checks the rows of a shard against its record, and the record against the manifest."""

@@ -50,7 +50,7 @@ def train_set(spec: AugmentSpec, repetition: int) -> LabelledSet:
     return real_set(spec, first, spec.real.pairs)
 
 
-def synthetic_set(spec: AugmentSpec, folder: Path) -> LabelledSet:
+def synthetic_set(spec: AugmentSpec, folder: Path | str) -> LabelledSet:
     """The pairs of a finished dataset, labelled by what their reports say: nobody knows more about synthetic pairs.
 
     Raises:

@@ -105,8 +105,8 @@ def open_folder(out: Path, spec: AugmentSpec) -> None:
         raise StoreError(f"{path}: is of another experiment; different: {listed}. Give this one a folder of its own.")
 
 
-def made_dataset(spec: AugmentSpec, local: bool, on_event: OnEvent) -> Path:
-    """The folder of the synthetic pairs, made first if the experiment says how.
+def made_dataset(spec: AugmentSpec, local: bool, on_event: OnEvent) -> str:
+    """Where the synthetic pairs are, made first if the experiment says how.
 
     Raises:
         MedimError: the job that makes them failed.
@@ -114,11 +114,11 @@ def made_dataset(spec: AugmentSpec, local: bool, on_event: OnEvent) -> Path:
     job = spec.generate_job()
     if job is None:
         assert spec.synthetic.dataset is not None
-        return Path(spec.synthetic.dataset)
+        return spec.synthetic.dataset
     from generator.job import run_job
 
     run_job(job, local=local, on_event=on_event)
-    return Path(job.output.dir)
+    return job.output.dir
 
 
 def predictions(

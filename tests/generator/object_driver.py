@@ -1,6 +1,6 @@
-"""A driver in a process of its own: `python -m tests.generator.object_driver SPEC [die|stop]`.
+"""A driver in a process of its own: `python -m tests.generator.object_driver SPEC [die|stop KEY]`.
 
-With a second word it dies, or is suspended, when the files of its second shard are uploaded and nothing is committed.
+It dies, or is suspended, just before it puts the object of this key.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from generator.job import run_job
 from generator.object_client import ObjectClient
@@ -20,23 +23,24 @@ def say(words: str) -> None:
     sys.stdout.flush()
 
 
-def arm(what: str) -> None:
-    create = ObjectClient.create
+def arm(what: str, where: str) -> None:
+    def armed(put: Callable[..., Any]) -> Callable[..., Any]:
+        def fatal(client: ObjectClient, key: str, content: bytes | Path) -> Any:
+            if key == where:
+                say(what)
+                if what == "die":
+                    os._exit(9)
+                os.kill(os.getpid(), signal.SIGSTOP)
+            return put(client, key, content)
 
-    def fatal(self: ObjectClient, key: str, content: bytes) -> bool:
-        if key == "shards/000001/_shard.json":
-            say(what)
-            if what == "die":
-                os._exit(9)
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return create(self, key, content)
+        return fatal
 
-    ObjectClient.create = fatal
+    ObjectClient.create, ObjectClient.put_file = armed(ObjectClient.create), armed(ObjectClient.put_file)
 
 
 if __name__ == "__main__":
-    for word in sys.argv[2:]:
-        arm(word)
+    if len(sys.argv) > 2:
+        arm(*sys.argv[2:])
     spec = load_spec(sys.argv[1])
     assert isinstance(spec, GenerateSpec)
     run_job(spec, local=True, on_event=lambda event: say(event.message), parts=PARTS)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from generator.store_object import ObjectStore
@@ -56,6 +56,8 @@ class Relay:
         port: where clients connect; the same after an outage.
         lose_answer_to: a client whose request holds this loses its connection when the server has answered.
         lost: how often that happened.
+        refusing: whether new connections are reset as soon as they are made.
+        refused: how often that happened.
         replace: bytes of requests and what the server gets instead, of the same length.
     """
 
@@ -64,6 +66,8 @@ class Relay:
         self._sockets: set[socket.socket] = set()
         self.lose_answer_to = b""
         self.lost = 0
+        self.refusing = False
+        self.refused = 0
         self.replace: dict[bytes, bytes] = {}
         self.port = 0
         self.start()
@@ -82,24 +86,42 @@ class Relay:
         for one in list(self._sockets):
             self._reset(one)
 
-    @contextlib.contextmanager
-    def outage(self, seconds: float) -> Iterator[None]:
-        """From the entry on, and for so long, nobody is there."""
-        self.kill()
-        timer = threading.Timer(seconds, self.start)
-        timer.start()
-        yield
-        timer.join()
+    def fail_until(self, met: Callable[[], object], seconds: float, *, kill: bool = True) -> None:
+        """Nobody is there until somebody has met that, and so many seconds more; or all are reset, without `kill`."""
+
+        def come_back() -> None:
+            end = time.monotonic() + 60
+            while not met() and time.monotonic() < end:
+                time.sleep(0.02)
+            time.sleep(seconds)
+            if kill:
+                self.start()
+            self.refusing = False
+
+        if kill:
+            self.kill()
+        self.refusing = not kill
+        threading.Thread(target=come_back, daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server))
-                self._sockets |= {client, server}
-                doomed = threading.Event()
-                for pump in (self._requests, self._answers):
-                    threading.Thread(target=pump, args=(client, server, doomed), daemon=True).start()
+                if self.refusing:
+                    self.refused += 1
+                    self._reset(client)
+                    continue
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._server)) as server:
+            self._sockets |= {client, server}
+            doomed = threading.Event()
+            asking = threading.Thread(target=self._requests, args=(client, server, doomed), daemon=True)
+            asking.start()
+            self._answers(client, server, doomed)
+            asking.join()
+            self._sockets -= {client, server}
 
     def _requests(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
         with contextlib.suppress(OSError):
@@ -109,7 +131,7 @@ class Relay:
                 if self.lose_answer_to and self.lose_answer_to in data:
                     doomed.set()
                 server.sendall(data)
-        self._reset(server)
+            server.shutdown(socket.SHUT_WR)
 
     def _answers(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
         with contextlib.suppress(OSError):
@@ -117,12 +139,13 @@ class Relay:
                 if doomed.is_set() and not data.startswith(b"HTTP/1.1 100"):
                     self.lose_answer_to = b""
                     self.lost += 1
-                    break
+                    self._reset(client)
+                    return
                 client.sendall(data)
-        self._reset(client)
+            client.shutdown(socket.SHUT_WR)
 
-    def _reset(self, one: socket.socket) -> None:
-        self._sockets.discard(one)
+    @staticmethod
+    def _reset(one: socket.socket) -> None:
         with contextlib.suppress(OSError):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             one.shutdown(socket.SHUT_RDWR)

@@ -7,7 +7,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,12 +116,7 @@ def test_a_job_into_a_bucket_leaves_the_bytes_of_a_local_run(job, url, tmp_path,
 
 def test_an_outage_of_seconds_in_the_middle_loses_nothing_and_the_job_goes_on(job, url, tmp_path, truth, relay, caplog):
     told: list[JobEvent] = []
-
-    def fail() -> None:
-        relay.kill()
-        threading.Timer(3.0, relay.start).start()
-
-    run_here(job(max_retries=0), once_committed(1, fail, told))
+    run_here(job(max_retries=0), once_committed(1, lambda: relay.fail_until(lambda: caplog.records, 3.0), told))
     said = [record.getMessage() for record in caplog.records]
     assert any("no answer" in one for one in said)
     assert any("answers again after" in one for one in said)
@@ -135,11 +129,10 @@ def test_a_longer_outage_is_a_failed_attempt_that_is_repeated(job, url, tmp_path
     monkeypatch.setattr(object_client, "OUTAGE_S", 0.5)
     told: list[JobEvent] = []
 
-    def fail() -> None:
-        relay.kill()
-        threading.Timer(2.0, relay.start).start()
+    def met() -> bool:
+        return any(event.kind == "failed" for event in told)
 
-    run_here(job(max_retries=20), once_committed(1, fail, told))
+    run_here(job(max_retries=20), once_committed(1, lambda: relay.fail_until(met, 1.0), told))
     failed = [event.message for event in told if event.kind == "failed"]
     assert failed
     assert all("shard 2" in one and "OutageError" in one and "does not answer" in one for one in failed)
@@ -170,7 +163,7 @@ def test_two_drivers_at_once_make_every_shard_once(job, url, tmp_path, truth, dr
 
 
 def test_a_zombie_that_wakes_when_all_is_done_is_refused_and_leaves_nothing(job, url, tmp_path, truth, driver):
-    zombie = driver(job(), "stop")
+    zombie = driver(job(), "stop", "shards/000001/_shard.json")
     assert zombie.stdout is not None
     assert any(line.strip() == "stop" for line in iter(zombie.stdout.readline, ""))
     os.waitid(os.P_PID, zombie.pid, os.WSTOPPED | os.WNOWAIT)
@@ -184,7 +177,7 @@ def test_a_zombie_that_wakes_when_all_is_done_is_refused_and_leaves_nothing(job,
 
 
 def test_a_driver_killed_between_upload_and_commit_is_continued_and_swept_after(job, url, tmp_path, truth, driver):
-    code, said = ended(driver(job(), "die"))
+    code, said = ended(driver(job(), "die", "shards/000001/_shard.json"))
     assert code == 9, said
     [stale] = {key.split("/")[1] for key in keys_below(url) if key.startswith("shards/000001-")}
     assert not ObjectStore(url).exists("shards/000001/_shard.json")
@@ -200,6 +193,15 @@ def test_a_driver_killed_while_making_a_shard_loses_that_shard_alone(job, url, t
     assert fired(spec) == 1
     assert list(committed(ObjectStore(url))) == [0, 1]
     assert run_here(spec).made == 2
+    check_whole(url, tmp_path / "copy", truth)
+
+
+@pytest.mark.parametrize("key", ["data/train-00000-of-00001.parquet", "manifest.json"])
+def test_a_driver_killed_while_finalising_is_continued(job, url, tmp_path, truth, driver, key):
+    assert ended(driver(job(), "die", key))[0] == 9
+    assert not ObjectStore(url).exists("_SUCCESS")
+    assert not ObjectStore(url).exists(key)
+    assert run_here(job()).made == 0
     check_whole(url, tmp_path / "copy", truth)
 
 
@@ -251,6 +253,7 @@ def test_verify_finds_what_is_damaged_missing_or_strange_in_a_bucket(job, url):
 
 def test_trainers_read_a_bucket_through_the_same_door_and_by_datasets(job, url, tmp_path):
     from datasets import load_dataset
+    from torch.utils.data import DataLoader
 
     run_here(job())
     dataset = open_dataset(url)
@@ -258,13 +261,20 @@ def test_trainers_read_a_bucket_through_the_same_door_and_by_datasets(job, url, 
     assert [row.pair_id for row in dataset.rows()] == [row.pair_id for row in local.rows()]
     assert pickle.loads(pickle.dumps(dataset))[3] == local[3]  # noqa: S301 - our own
     assert [row.png for row in dataset.rows()] == [row.png for row in local.rows()]
+    loader = DataLoader(dataset, batch_size=2, num_workers=2, collate_fn=list)
+    assert [row.png for batch in loader for row in batch] == [row.png for row in local.rows()]
     theirs = load_dataset("parquet", data_files=f"{url}/data/*.parquet", split="train", cache_dir=str(tmp_path / "hf"))
     assert [row["pair_id"] for row in theirs] == [row.pair_id for row in local.rows()]
 
 
-def test_replicas_on_ray_commit_into_a_bucket(job, url, tmp_path, truth, relay, ray_address):
-    del relay, ray_address
-    spec = job(replicas=2)
-    result = run_job(spec, local=False, on_event=lambda event: None, parts=PARTS)
-    assert result.made == 4
+def test_replicas_on_ray_commit_into_a_bucket_through_an_outage(job, url, tmp_path, truth, relay, ray_address):
+    del ray_address
+    told: list[JobEvent] = []
+
+    def fail() -> None:
+        relay.fail_until(lambda: relay.refused, 2.0, kill=False)
+
+    run_job(job(replicas=2, max_retries=0), local=False, on_event=once_committed(0, fail, told), parts=PARTS)
+    assert relay.refused
+    assert sorted(event.record.index for event in told if event.record) == [0, 1, 2, 3]
     check_whole(url, tmp_path / "copy", truth)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from importlib.metadata import version
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from generator.errors import DeviceMemoryError, InputError, ReplicaError, RowError, SpecError
 from generator.phantoms import OPENING
 from generator.prompts import compose
-from generator.records import Domain, Pair, PairRequest, ReplicaFacts, Shard
+from generator.records import Pair, PairRequest, ReplicaFacts, Shard
+from generator.replica_image import read_image
 from generator.spec import GenerateSpec
 from model import checkpoint
-from model.config import ConfigError, MedimConfig
+from model.config import ConfigError
 from model.layout import LayoutError
 from model.medim import Given, Made, Medim
 from model.sampling import Sampling, SamplingError
@@ -181,35 +178,6 @@ class MedimReplica:
         except (InputError, TextError, LayoutError) as error:
             raise RowError(request.pair_id, str(error)) from error
         return given
-
-
-def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.uint8]:
-    """An encoded image as the domain's tokenizer takes it: grey or RGB, padded to a square, resized.
-
-    Raises:
-        InputError: the bytes are no image, or one with more than 8 bits per channel.
-    """
-    sizes = next(sizes for sizes in config.image_tokenizers if domain in sizes.domains)
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            opened.load()
-            # Pillow would clip these to white instead of scaling them.
-            if opened.mode.startswith(("I", "F")):
-                raise InputError(
-                    f"the given image has pixels of mode {opened.mode}, more than 8 bits per channel; "
-                    "window it to 8 bits first"
-                )
-            image = opened.convert("L" if sizes.channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"the given image cannot be read ({error}); give PNG or JPEG bytes") from error
-    side = max(image.size)
-    if image.size != (side, side):
-        square = Image.new(image.mode, (side, side))
-        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-        image = square
-    if side != sizes.resolution:
-        image = image.resize((sizes.resolution, sizes.resolution), Image.Resampling.LANCZOS)
-    return np.asarray(image)
 
 
 def _pair(request: PairRequest, made: Made, given: Given) -> Pair:

@@ -9,6 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden", type=Path, default=ROOT / "tests" / "golden", help="folder of golden files for tests/parity"
+    )
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The repository root, so that no test depends on the working directory."""

@@ -1,4 +1,4 @@
-"""Our model gives the answers that the official code gave: `pytest tests/parity --golden DIR` checks any folder of them.
+"""Our model gives the answers that the official code gave; `pytest tests/parity --golden DIR` checks any folder.
 
 Without the option it is tests/golden. What is there is checked, all of it: a file of no known kind, or none at all, is
 an error.

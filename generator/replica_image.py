@@ -12,6 +12,9 @@ from generator.errors import InputError
 from generator.records import Domain
 from model.config import MedimConfig
 
+# A square of this side has as many pixels as Pillow takes before it suspects a bomb.
+LARGEST_SIDE = 13_000
+
 
 def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.uint8]:
     """An encoded image as the domain's tokenizer takes it: grey or RGB, padded to a square, resized (Lanczos).
@@ -19,7 +22,7 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
     The padding has the colour of the checkpoint's conventions; an odd pixel goes to the right or the bottom.
 
     Raises:
-        InputError: the bytes are no image, or one with more than 8 bits per channel.
+        InputError: the bytes are no image, one with more than 8 bits per channel, or one that is too large.
     """
     sizes = next(sizes for sizes in config.image_tokenizers if domain in sizes.domains)
     try:
@@ -35,6 +38,11 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"the given image cannot be read ({error}); give PNG or JPEG bytes") from error
     side = max(image.size)
+    if side > LARGEST_SIDE:
+        raise InputError(
+            f"the given image has {image.width} x {image.height} pixels, too many to be padded to a square; crop or "
+            f"shrink it to {LARGEST_SIDE} a side"
+        )
     if image.size != (side, side):
         colour = Image.new("RGB", (1, 1), config.conventions.pad_color).convert(image.mode)
         square = colour.resize((side, side))

@@ -191,7 +191,8 @@ def medim() -> MedimConfig:
             boi_id=32000,
             eoi_id=32001,
             eos_id=32002,
-            unused_ids=(2,),
+            # Llama's end of text, and its byte tokens of control characters (a byte's id is 3 more).
+            unused_ids=(2, *range(3, 12), 14, 15, *range(17, 35), 130),
         ),
         conventions=conventions.official(domains),
         backbone=BackboneConfig(

@@ -33,6 +33,9 @@ DTYPES = {"source": None, "float32": torch.float32, "bfloat16": torch.bfloat16, 
 DOMAINS = ("chest_xray", "pathology")
 REPORT_SLOTS = 256
 
+# Byte tokens of control characters but tab and line ends: no report holds them, and DICOM allows none.
+CONTROLS = tuple(f"<0x{byte:02X}>" for byte in (*range(9), 11, 12, *range(14, 32), 127))
+
 OnStep = Callable[[str], None]
 
 
@@ -165,7 +168,7 @@ def _layout(config: Mapping[str, Any], text: Tokenizer, pixels: VqganConfig) -> 
         boi_id=ids["<boi>"],
         eoi_id=ids["<eoi>"],
         eos_id=ids["<eos>"],
-        unused_ids=(ids["</s>"],),
+        unused_ids=(ids["</s>"], *sorted(ids[token] for token in CONTROLS if token in ids)),
     )
 
 

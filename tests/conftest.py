@@ -22,6 +22,14 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder converted from tiny random weights in the official format; see `official_files.py`."""
+    from tests.official_files import write_converted
+
+    return write_converted(tmp_path_factory.mktemp("official"))
+
+
+@pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder with two random layers; see `tiny_checkpoint.py`."""
     from tests.tiny_checkpoint import write_tiny_checkpoint

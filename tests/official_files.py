@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.backbone import Backbone
 from model.config import BackboneConfig, VqganConfig
+from model.conversion_card import OFFICIAL_TERMS
+from model.convert import Request, convert
 from model.official_text import ADDED, report_tokenizer
 from model.vqgan import Vqgan
 
@@ -66,6 +68,24 @@ def write_official_files(folder: Path, *, seed: int = 0) -> OfficialFiles:
     return files
 
 
+def write_converted(folder: Path, *, seed: int = 0, **changes: object) -> Path:
+    """A checkpoint folder that was converted from such files; keyword arguments change the request."""
+    files = write_official_files(folder / "official", seed=seed)
+    tensors = load_file(files.backbone / "model.safetensors")
+    save_file(without_bytes(tensors), files.backbone / "model.safetensors")
+    sizes = files.vqgan / "vqgan.yaml"
+    usual: dict[str, object] = {
+        "backbone": files.backbone,
+        "tokenizer": files.tokenizer,
+        "vqgan": files.vqgan / "vqgan.ckpt",
+        "vqgan_yaml": (sizes, yaml.safe_load(sizes.read_text())),
+        "config": CONFIG,
+        "terms": OFFICIAL_TERMS,
+    }
+    convert(Request(**{**usual, **changes}), folder / "checkpoint")
+    return folder / "checkpoint"
+
+
 def write_slow_tokenizer(folder: Path, added: tuple[str, ...] = ADDED) -> Path:
     """A slow tokenizer's folder: a SentencePiece model, and added tokens beside it."""
     folder.mkdir(parents=True)
@@ -86,6 +106,19 @@ def backbone_tensors(vocab: int, seed: int = 0, sizes: BackboneConfig = BACKBONE
         value = torch.randn(parameter.shape, generator=generator) * scale + shift
         tensors[name if name == "lm_head.weight" else f"model.{name}"] = value
     return tensors
+
+
+def without_bytes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights with a head of their own that keeps away from single bytes.
+
+    Random weights would write control characters, which no DICOM text may hold. All embeddings share a direction here,
+    so hidden states have it, and the head's rows of bytes (ids 3 to 258) point the other way.
+    """
+    embedding = tensors["model.embed_tokens.weight"]
+    shared = torch.ones(embedding.shape[1])
+    head = embedding.clone()
+    head[3:259] -= 4 * shared
+    return {**tensors, "model.embed_tokens.weight": embedding + 4 * shared, "lm_head.weight": head}
 
 
 def vqgan_tensors(seed: int = 0, sizes: VqganConfig = IMAGE) -> dict[str, Tensor]:

@@ -83,6 +83,7 @@ def sample(
     cfg: float | None,
     exponential: torch.Tensor,
     gumbel: torch.Tensor,
+    draw: Callable[[torch.Tensor, int, int, int], int] | None = None,
 ) -> Matrix:
     """The finished states.
 
@@ -95,7 +96,9 @@ def sample(
         cfg: guidance; None for none.
         exponential: Exp(1) noise [N, B, S, V] by step; a draw of weights p is argmax p / noise.
         gumbel: Gumbel noise [N, B, S], float64.
+        draw: another way to draw an id from weights, step, row and position.
     """
+    draw = draw or (lambda p, step, b, i: int((p / exponential[step, b, i]).argmax()))
     rows, slots = range(len(x0)), range(len(x0[0]))
     x = [[x0[b][i] if given[b][i] else ids.mask for i in slots] for b in rows]
     masked = [row.count(ids.mask) for row in x]
@@ -119,7 +122,7 @@ def sample(
             for i in slots:
                 p = restrict(mixed[b, i], i, ids).exp() if guided else conditional[b, i].exp()
                 p = torch.where(torch.isfinite(p) & (p > 0), p, 0.0)
-                c = int((p / exponential[step, b, i]).argmax())
+                c = draw(p, step, b, i)
                 candidates.append(c)
                 score = float(p[c].log().double() + 10 * gumbel[step, b, i] * t)
                 confidence.append(score if x[b][i] == ids.mask else -math.inf)

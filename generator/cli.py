@@ -126,6 +126,34 @@ def reproduce(
     print(remake(folder, pair_id))
 
 
+@app.command()
+def convert(
+    backbone: Annotated[Path, typer.Option(metavar="PATH", help="official weights: a file, or a checkpoint_N folder")],
+    tokenizer: Annotated[Path, typer.Option(metavar="DIR", help="Llama-2 tokenizer with <boi>, <eoi>, <eos> added")],
+    vqgan: Annotated[Path, typer.Option(metavar="PATH", help="Chameleon's vqgan.ckpt, its yaml beside it")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="the checkpoint folder to make")],
+    dtype: Annotated[str, typer.Option(help="source, float32, bfloat16 or float16")] = "source",
+    config: Annotated[Path | None, typer.Option(help="config.json, for what shapes cannot tell")] = None,
+    device_text: Annotated[str, typer.Option(help="device that the conditioning names, e.g. cuda:0")] = "",
+    terms: Annotated[list[str] | None, typer.Option(help="terms of the training data; repeat for several")] = None,
+) -> None:
+    """Make a checkpoint folder of the published weights; strict, nothing is filled in."""
+    from generator.cli_convert import convert_text
+
+    print(
+        convert_text(
+            backbone=backbone,
+            tokenizer=tokenizer,
+            vqgan=vqgan,
+            out=out,
+            config=config,
+            dtype=dtype,
+            device_text=device_text,
+            terms=tuple(terms or ()),
+        )
+    )
+
+
 def generate_job(job: JobSpec, command: str) -> GenerateSpec:
     """The job, known to be one that makes pairs.
 

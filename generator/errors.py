@@ -7,6 +7,7 @@ MedimError
 |-- ShardError         a shard failed as a whole; it is retried
 |   `-- DeviceMemoryError  memory ran out; when retries do not help the job stops, for no row is to blame
 |-- ReplicaError       a replica cannot start (weights, device): the job stops early
+|-- ConvertError       published weights cannot become a checkpoint: nothing was left behind
 |-- ResourceError      fewer resources than one replica needs
 |-- StoreError         the output folder cannot be used: not writable, made from another spec or other weights
 |   `-- OutageError    an object store did not answer for long; a shard's attempt counts as failed and is repeated
@@ -56,6 +57,10 @@ class DeviceMemoryError(ShardError):
 
 class ReplicaError(MedimError):
     """A replica cannot start (weights, device); the job stops early with the cause."""
+
+
+class ConvertError(MedimError):
+    """Published weights cannot become a checkpoint; nothing was left behind."""
 
 
 class ResourceError(MedimError):

@@ -72,6 +72,8 @@ def rows_per_pair(spec: GenerateSpec) -> int:
     """How many rows one pair sends through the backbone: steps, twice where guided, and the scores."""
     sampling = spec.sampling
     guided = 2 if sampling.guidance > 0 else 1
+    if sampling.mode == "official":
+        return guided * sampling.steps + 1 + SCORING_ROWS
     if spec.task == "joint" and sampling.order == "joint":
         return guided * sampling.steps + 1 + SCORING_ROWS
     sees_image = spec.task == "image_to_report" or sampling.order == "image_first"

@@ -89,8 +89,10 @@ class Plan:
 
     def _prompt(self, pair_index: int, seed: int) -> Prompt:
         if self.spec.inputs is not None:
-            domain = self.spec.inputs.domain
-            return Prompt(domain=domain, text=OPENING[domain] if self.spec.task == "image_to_report" else "")
+            domain, opening = self.spec.inputs.domain, self.spec.inputs.opening
+            if self.spec.task == "report_to_image":
+                return Prompt(domain=domain, text="")
+            return Prompt(domain=domain, text=OPENING[domain] if opening is None else opening)
         return compose(self.spec.prompts[self._dealt[pair_index]], seed)
 
 

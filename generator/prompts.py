@@ -30,10 +30,11 @@ def compose(section: PromptSection, seed: int) -> Prompt:
         section: the job's entry, already checked.
         seed: of the pair; picks among paraphrases, nothing else.
     """
-    opening = section.text or OPENING[section.domain]
+    opening = OPENING[section.domain] if section.text is None else section.text
     if not section.findings:
         return _plain(section.domain, opening)
-    text = " ".join([opening, *(_pick(slot, seed) for slot in _slots(section.domain, section.findings))])
+    asked = (_pick(slot, seed) for slot in _slots(section.domain, section.findings))
+    text = " ".join(filter(None, [opening, *asked]))
     return Prompt(domain=section.domain, text=text, findings=tuple(sorted(read_findings(text))))
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from importlib.metadata import version
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from generator.errors import DeviceMemoryError, InputError, ReplicaError, RowError, SpecError
 from generator.phantoms import OPENING
 from generator.prompts import compose
-from generator.records import Domain, Pair, PairRequest, ReplicaFacts, Shard
+from generator.records import Pair, PairRequest, ReplicaFacts, Shard
+from generator.replica_image import image_size, read_image
 from generator.spec import GenerateSpec
 from model import checkpoint
-from model.config import ConfigError, MedimConfig
+from model.config import ConfigError
 from model.layout import LayoutError
 from model.medim import Given, Made, Medim
+from model.official import OfficialSampling
 from model.sampling import Sampling, SamplingError
 from model.text import TextError
 
@@ -81,9 +79,49 @@ def _check_prompts(spec: GenerateSpec, model: Medim) -> None:
     for index, section in enumerate(spec.prompts):
         try:
             model.tokenizer_of(section.domain)
-            model.report_ids(compose(section, 0).text, whole=False)
+            text = compose(section, 0).text
+            if spec.sampling.mode == "official":
+                text = model.config.conventions.prompt(text)
+            if text:
+                model.report_ids(text, whole=False)
         except (TextError, LayoutError) as error:
             raise SpecError(f"{spec.source}: prompts[{index}]: {error}") from error
+
+
+def _corrected(spec: GenerateSpec) -> Sampling:
+    section = spec.sampling
+    order = {"joint": section.order, "report_to_image": "text_first", "image_to_report": "image_first"}[spec.task]
+    return Sampling(
+        order=order,
+        method=section.method,
+        text_reveal=section.text_reveal,
+        image_reveal=section.image_reveal,
+        steps=section.steps,
+        text_steps=section.text_steps,
+        guidance=section.guidance,
+        text_guidance=section.text_guidance,
+        text_temperature=section.text_temperature,
+        image_temperature=section.image_temperature,
+        confidence_noise=section.confidence_noise,
+    )
+
+
+def _official(spec: GenerateSpec, model: Medim) -> OfficialSampling:
+    """The official sampler's settings.
+
+    Raises:
+        ReplicaError: the checkpoint was trained for another sampler.
+        SpecError: the job sets keys that it does not have.
+    """
+    if len(model.layout.codebooks) != 1 or model.layout.end_id is not None:
+        raise ReplicaError(
+            f"sampling.mode: official needs an official checkpoint, made by `medim convert`: one codebook, no learned "
+            f"end of report. {spec.model.checkpoint!r} is another one; use corrected"
+        )
+    if idle := spec.sampling.idle_keys():
+        named = f"{', '.join(idle)}; leave {'it' if len(idle) == 1 else 'them'} out"
+        raise SpecError(f"{spec.source}: sampling.mode: official fixes {named}, or use mode: corrected")
+    return OfficialSampling(steps=spec.sampling.steps, guidance=spec.sampling.guidance)
 
 
 class MedimReplica:
@@ -101,26 +139,9 @@ class MedimReplica:
     def __init__(self, model: Medim, spec: GenerateSpec, facts: ReplicaFacts) -> None:
         self.facts = facts
         self._model, self._batch_size = model, spec.sampling.batch_size
-        section = spec.sampling
-        if section.mode == "official":
-            raise ReplicaError(
-                "sampling.mode: official needs an official checkpoint and its conversion, which this version does not "
-                "have yet; use corrected"
-            )
-        order = {"joint": section.order, "report_to_image": "text_first", "image_to_report": "image_first"}[spec.task]
-        self._sampling = Sampling(
-            order=order,
-            method=section.method,
-            text_reveal=section.text_reveal,
-            image_reveal=section.image_reveal,
-            steps=section.steps,
-            text_steps=section.text_steps,
-            guidance=section.guidance,
-            text_guidance=section.text_guidance,
-            text_temperature=section.text_temperature,
-            image_temperature=section.image_temperature,
-            confidence_noise=section.confidence_noise,
-        )
+        self._sampling = _official(spec, model) if spec.sampling.mode == "official" else _corrected(spec)
+        own = {one.domain: one.opening for one in model.config.conventions.domains}
+        self._openings = {**OPENING, **own}
 
     def generate(self, shard: Shard) -> list[Pair]:
         """One pair per request, in order; see `generator.records.Replica`.
@@ -144,7 +165,7 @@ class MedimReplica:
         filler = givens[next(iter(rows.values())).pair_id]
         slots = [givens[rows[slot].pair_id] if slot in rows else filler for slot in range(self._batch_size)]
         try:
-            made = self._model.make(slots, self._sampling, [OPENING[given.domain] for given in slots])
+            made = self._model.make(slots, self._sampling, [self._openings[given.domain] for given in slots])
         except SamplingError as error:
             broken = [rows[slot] for slot in error.rows if slot in rows]
             if not broken:
@@ -165,55 +186,32 @@ class MedimReplica:
         """
         try:
             self._model.tokenizer_of(request.prompt.domain)
-            image = None
+            image = size = None
             if request.given_image is not None:
                 image = read_image(request.given_image, request.prompt.domain, self._model.config)
+                size = image_size(request.given_image)
+            official = isinstance(self._sampling, OfficialSampling)
             given = Given(
                 domain=request.prompt.domain,
                 seed=request.seed,
-                opening=request.prompt.text,
+                opening=self._model.config.conventions.prompt(request.prompt.text) if official else request.prompt.text,
                 report=request.given_report,
                 image=image,
+                size=size,
             )
             text = given.opening if given.report is None else given.report
             if text:
-                self._model.report_ids(text, whole=given.report is not None)
+                self._model.report_ids(text, whole=given.report is not None, official=official)
+            self._model.conditioned([given])
         except (InputError, TextError, LayoutError) as error:
             raise RowError(request.pair_id, str(error)) from error
         return given
 
 
-def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.uint8]:
-    """An encoded image as the domain's tokenizer takes it: grey or RGB, padded to a square, resized.
-
-    Raises:
-        InputError: the bytes are no image, or one with more than 8 bits per channel.
-    """
-    sizes = next(sizes for sizes in config.image_tokenizers if domain in sizes.domains)
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            opened.load()
-            # Pillow would clip these to white instead of scaling them.
-            if opened.mode.startswith(("I", "F")):
-                raise InputError(
-                    f"the given image has pixels of mode {opened.mode}, more than 8 bits per channel; "
-                    "window it to 8 bits first"
-                )
-            image = opened.convert("L" if sizes.channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"the given image cannot be read ({error}); give PNG or JPEG bytes") from error
-    side = max(image.size)
-    if image.size != (side, side):
-        square = Image.new(image.mode, (side, side))
-        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-        image = square
-    if side != sizes.resolution:
-        image = image.resize((sizes.resolution, sizes.resolution), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
 def _pair(request: PairRequest, made: Made, given: Given) -> Pair:
-    prompt_chars = len(given.report if given.report is not None else given.opening)
+    visible = given.report if given.report is not None else given.opening
+    # A report that keeps its special tokens begins with one.
+    prompt_chars = made.report.find(visible) + len(visible) if visible and visible in made.report else len(visible)
     return Pair(
         request=request,
         image=made.image,

@@ -76,13 +76,13 @@ class PromptSection(Section):
 
     Attributes:
         domain: what kind of image.
-        text: visible opening words of the report; None takes the domain's own opening.
+        text: visible opening words of the report; None takes the domain's own opening, and an empty one gives none.
         findings: finding names; each adds its sentence to the opening.
         pairs: how many.
     """
 
     domain: Domain
-    text: Text | None = None
+    text: str | None = None
     findings: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     pairs: Count
 
@@ -95,12 +95,15 @@ class PhantomInputs(Section):
         domain: which phantoms.
         pairs: how many.
         seed: of the phantoms, apart from the job's.
+        opening: words that the reports of given images begin with; None takes the domain's own, and an empty one gives
+            none.
     """
 
     source: Literal["phantoms"]
     domain: Domain
     pairs: Count
     seed: Seed = 0
+    opening: str | None = None
 
 
 class ParquetInputs(Section):
@@ -113,6 +116,8 @@ class ParquetInputs(Section):
         image_column: encoded images, as bytes or as a struct with a field `bytes`.
         report_column: reports.
         limit: first rows only; None takes all.
+        opening: words that the reports of given images begin with; None takes the domain's own, and an empty one gives
+            none.
     """
 
     source: Literal["parquet"]
@@ -121,6 +126,7 @@ class ParquetInputs(Section):
     image_column: Text = "image"
     report_column: Text = "report"
     limit: Count | None = None
+    opening: str | None = None
 
 
 InputsSection = Annotated[PhantomInputs | ParquetInputs, Field(discriminator="source")]
@@ -143,6 +149,8 @@ class SamplingSection(Section):
         image_temperature: of image tokens.
         confidence_noise: scale of the noise on confidence rankings.
         batch_size: rows per forward pass; pairs keep their slot, so it is part of what makes the bytes.
+
+    With `mode: official` only `steps`, `guidance` and `batch_size` act, so the others must keep their defaults.
     """
 
     mode: Literal["corrected", "official"] = "corrected"
@@ -158,6 +166,12 @@ class SamplingSection(Section):
     image_temperature: Annotated[float, Field(gt=0)] = 0.8
     confidence_noise: Annotated[float, Field(ge=0)] = 1.0
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+
+    def idle_keys(self) -> tuple[str, ...]:
+        """Keys that were set although `mode: official` fixes what they mean."""
+        acting = {"mode", "steps", "guidance", "batch_size"}
+        fields = type(self).model_fields.items()
+        return tuple(name for name, one in fields if name not in acting and getattr(self, name) != one.default)
 
 
 class ComputeSection(Section):

@@ -1,23 +1,24 @@
 """Our checkpoint folder: config.json, backbone.safetensors, image_tokenizer_<n>.safetensors, tokenizer.json, card.json.
 
-Loading is strict: every tensor there, of the right shape, finite; nothing is filled in. One sha256 names the whole.
+A large backbone lies in several files with an index. Loading is strict: every tensor there, of the right shape, finite;
+nothing is filled in. One sha256 names the whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from model.backbone import Backbone
 from model.config import MedimConfig
+from model.shards import WeightsError, index_name, read_tensors, stored_tensors, weight_files
 from model.text import ReportTokenizer
 from model.vqgan import Vqgan
 
@@ -65,10 +66,19 @@ def resolve(name: str) -> Path:
 
 def _files(folder: Path, config: MedimConfig) -> Iterator[Path]:
     yield folder / "config.json"
-    yield folder / "backbone.safetensors"
+    if (folder / index_name("backbone")).is_file():
+        yield folder / index_name("backbone")
+    yield from _weight_files(folder, "backbone")
     for index in range(len(config.image_tokenizers)):
         yield folder / f"image_tokenizer_{index}.safetensors"
     yield folder / "tokenizer.json"
+
+
+def _weight_files(folder: Path, stem: str) -> list[Path]:
+    try:
+        return weight_files(folder, stem)
+    except WeightsError as error:
+        raise CheckpointError(f"checkpoint {folder}: {error}") from error
 
 
 def read_config(folder: Path) -> MedimConfig:
@@ -142,10 +152,10 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
     with torch.device("meta"):
         backbone = Backbone(config.backbone, config.layout.vocab)
         tokenizers = [Vqgan(sizes) for sizes in config.image_tokenizers]
-    _fill(backbone, folder / "backbone.safetensors", dtype, device)
+    _fill(backbone, folder, "backbone", dtype, device)
     for index, tokenizer in enumerate(tokenizers):
-        _fill(tokenizer, folder / f"image_tokenizer_{index}.safetensors", torch.float32, device)
-    text = ReportTokenizer.load(folder / "tokenizer.json")
+        _fill(tokenizer, folder, f"image_tokenizer_{index}", torch.float32, device)
+    text = ReportTokenizer.load(folder / "tokenizer.json", config.conventions.text)
     if len(text) > config.layout.report_vocab:
         raise CheckpointError(
             f"{folder}: tokenizer.json has {len(text)} ids, the layout leaves room for {config.layout.report_vocab}"
@@ -153,31 +163,42 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
     return Checkpoint(config=config, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
 
 
-def _fill(module: nn.Module, path: Path, dtype: torch.dtype, device: torch.device | str) -> None:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing")
+def _fill(module: nn.Module, folder: Path, stem: str, dtype: torch.dtype, device: torch.device | str) -> None:
+    """The module holds the stored tensors, brought to the device one by one: never two copies of a file in memory."""
+    files = _weight_files(folder, stem)
     try:
-        stored = load_file(path, device=str(device))
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); is the file whole?") from error
-    wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
+        stored = {name: one.shape for file in files for name, one in stored_tensors(file).items()}
+        problems = misfits({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, stored)
+        loaded: dict[str, Tensor] = {}
+        for file in files if not problems else ():
+            for name, tensor in read_tensors(file, device):
+                if not bool(torch.isfinite(tensor).all()):
+                    problems.append(f"{name} holds values that are not finite")
+                loaded[name] = tensor.to(dtype)
+    except WeightsError as error:
+        raise CheckpointError(str(error)) from error
+    if problems:
+        raise CheckpointError(
+            f"{files[0]} does not fit config.json: {listed(problems)}. "
+            "Get the checkpoint again, or the config that belongs to it"
+        )
+    module.load_state_dict(loaded, strict=True, assign=True)
+    module.eval().requires_grad_(False)
+
+
+def misfits(wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What is missing, unexpected or of another shape among stored tensors."""
     problems = [f"{name} is missing" for name in wanted if name not in stored]
     problems += [f"{name} is not a tensor of this model" for name in stored if name not in wanted]
     problems += [
-        f"{name} is {tuple(stored[name].shape)}, config says {tuple(shape)}"
+        f"{name} is {stored[name]}, config says {shape}"
         for name, shape in wanted.items()
-        if name in stored and stored[name].shape != shape
+        if name in stored and stored[name] != shape
     ]
-    problems += [
-        f"{name} holds values that are not finite"
-        for name in wanted
-        if name in stored and not bool(torch.isfinite(stored[name]).all())
-    ]
-    if problems:
-        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-        raise CheckpointError(
-            f"{path} does not fit config.json: {'; '.join(problems[:5])}{more}. "
-            "Get the checkpoint again, or the config that belongs to it"
-        )
-    module.load_state_dict({name: tensor.to(dtype) for name, tensor in stored.items()}, strict=True, assign=True)
-    module.eval().requires_grad_(False)
+    return problems
+
+
+def listed(problems: Sequence[str]) -> str:
+    """The first problems, and how many more there are."""
+    more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+    return f"{'; '.join(problems[:5])}{more}"

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from model import conventions
+from model.conventions import Conventions
 from model.layout import Codebook, ReportIds, TokenLayout
+
+# A field that a config.json may leave out, and does where it has its default.
+OPTIONAL = {"optional": True}
 
 
 class ConfigError(ValueError):
@@ -84,7 +89,7 @@ class VqganConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MedimConfig:
-    """A whole model: layout, backbone, image tokenizers.
+    """A whole model: layout, backbone, image tokenizers, and what it was trained to be given.
 
     Raises:
         ConfigError: the parts do not fit each other.
@@ -93,9 +98,15 @@ class MedimConfig:
     layout: TokenLayout
     backbone: BackboneConfig
     image_tokenizers: tuple[VqganConfig, ...]
+    conventions: Conventions = field(default_factory=Conventions, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
-        """Check that tokenizers and codebooks agree."""
+        """Check that tokenizers and codebooks agree, and that every image size that is stated is known."""
+        stated = {one.domain for one in self.conventions.domains}
+        if self.conventions.conditioning and (silent := sorted(set(self.layout.domains) - stated)):
+            raise ConfigError(
+                f"conventions.domains has no entry for {silent[0]}, whose image size conventions.conditioning states"
+            )
         for book, tokenizer in zip(self.layout.codebooks, self.image_tokenizers, strict=True):
             if (book.domains, book.size) != (tokenizer.domains, tokenizer.n_embed):
                 raise ConfigError(
@@ -110,7 +121,7 @@ class MedimConfig:
 
     def to_json(self) -> str:
         """The config as stable JSON text."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+        return json.dumps(_plain(self), indent=1, sort_keys=True) + "\n"
 
     @staticmethod
     def from_json(text: str, *, where: str) -> MedimConfig:
@@ -128,17 +139,37 @@ class MedimConfig:
         return config
 
 
+def _plain(value: Any) -> Any:
+    """The value as JSON has it; optional fields are left out where they have their default."""
+    if is_dataclass(value):
+        return {
+            one.name: _plain(getattr(value, one.name))
+            for one in fields(value)
+            if not one.metadata.get("optional") or getattr(value, one.name) != _default(one)
+        }
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _default(one: Any) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
+
+
 def _build(kind: Any, raw: Any, where: str) -> Any:
     if is_dataclass(kind):
         if not isinstance(raw, Mapping):
             raise ConfigError(f"{where} must be a mapping, is {raw!r}")
         hints = get_type_hints(kind)
-        names = {field.name for field in fields(kind)}
+        names = {one.name for one in fields(kind)}
         if unknown := sorted(set(raw) - names):
             raise ConfigError(f"{where}.{unknown[0]} is not a known key; known: {', '.join(sorted(names))}")
-        if missing := sorted(names - set(raw)):
+        if missing := sorted(names - set(raw) - {one.name for one in fields(kind) if one.metadata.get("optional")}):
             raise ConfigError(f"{where}.{missing[0]} is missing")
-        return kind(**{name: _build(hints[name], raw[name], f"{where}.{name}") for name in sorted(names)})  # type: ignore[operator]  # a dataclass type is callable
+        built = {name: _build(hints[name], raw[name], f"{where}.{name}") for name in sorted(names & set(raw))}
+        return kind(**built)  # type: ignore[operator]  # a dataclass type is callable
+    if get_origin(kind) is Literal:
+        if raw not in get_args(kind):
+            raise ConfigError(f"{where} = {raw!r} is none of {', '.join(map(repr, get_args(kind)))}")
+        return raw
     if get_origin(kind) is tuple and isinstance(raw, list):
         element = get_args(kind)[0]
         return tuple(_build(element, item, f"{where}[{index}]") for index, item in enumerate(raw))
@@ -160,7 +191,10 @@ def medim() -> MedimConfig:
             boi_id=32000,
             eoi_id=32001,
             eos_id=32002,
+            # Llama's end of text, and its byte tokens of control characters (a byte's id is 3 more).
+            unused_ids=(2, *range(3, 12), 14, 15, *range(17, 35), 130),
         ),
+        conventions=conventions.official(domains),
         backbone=BackboneConfig(
             hidden_size=3072, intermediate_size=24576, layers=10, heads=16, kv_heads=16, head_dim=256
         ),

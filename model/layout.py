@@ -9,11 +9,13 @@ Source: medim-spec section 3 (official MeDiM at commit ce1ea99).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
+
+ABSENT = -1
 
 
 class LayoutError(ValueError):
@@ -62,6 +64,7 @@ class TokenLayout:
         end_id: learned end of report; None where the end is not modelled (official weights fill every slot).
         image_read_shift: logits of image slot k are read at the position of slot k + shift (official: +1).
         report_read_shift: logits of report slot j are read at the position of slot j + shift (official: -1).
+        unused_ids: further report ids that no report holds (official: Llama's own end of text).
     """
 
     report_slots: int
@@ -77,6 +80,7 @@ class TokenLayout:
     report_ids: tuple[ReportIds, ...] = ()
     image_read_shift: int = 1
     report_read_shift: int = -1
+    unused_ids: tuple[int, ...] = field(default=(), metadata={"optional": True})
 
     @property
     def mask_id(self) -> int:
@@ -152,7 +156,9 @@ class TokenLayout:
 
         Args:
             state_BS: int64, `[report | image]`.
-            conditioning_BC: int64 ids between image and report; None for none.
+            conditioning_BC: int64 ids between image and report; None for none. Rows with fewer ids are filled up with
+                `ABSENT`, which moves behind the end of the sequence, where it is invisible: every row has the positions
+                that it would have alone.
 
         Returns:
             ids_BL int64 and visible_BL bool: report slots that hold `pad_id` are invisible as keys.
@@ -173,6 +179,11 @@ class TokenLayout:
         visible_BL = torch.ones_like(ids_BL, dtype=torch.bool)
         start = 1 + self.image_slots + 1 + conditioning_BC.shape[1]
         visible_BL[:, start : start + self.report_slots] = report_BT != self.pad_id
+        if conditioning_BC.shape[1]:
+            absent_BL = ids_BL == ABSENT
+            order_BL = absent_BL.long().argsort(dim=1, stable=True)
+            ids_BL = torch.where(absent_BL, self.pad_id, ids_BL).gather(1, order_BL)
+            visible_BL = (visible_BL & ~absent_BL).gather(1, order_BL)
         return ids_BL, visible_BL
 
     def read_positions(self, conditioning: int = 0) -> Tensor:
@@ -180,6 +191,11 @@ class TokenLayout:
         image = torch.arange(self.image_slots) + 1 + self.image_read_shift
         report = torch.arange(self.report_slots) + self.image_slots + 2 + conditioning + self.report_read_shift
         return torch.cat([report, image])
+
+    def read_positions_of(self, conditioning_BC: Tensor) -> Tensor:
+        """Positions [B, S] as `read_positions` has them, for rows with `ABSENT` conditioning ids too."""
+        rows = [self.read_positions(count) for count in (conditioning_BC != ABSENT).sum(1).tolist()]
+        return torch.stack(rows).to(conditioning_BC.device)
 
     def allowed(self, domain: str) -> tuple[Tensor, Tensor]:
         """Ids that `corrected` sampling may choose: report ids [*] and image ids [*] of the domain.
@@ -193,5 +209,5 @@ class TokenLayout:
 
     def report_content(self) -> Tensor:
         """Ids [V] that reports are made of, ascending: a given report is not bound to the sentences of its domain."""
-        banned = {self.pad_id, self.bos_id, self.boi_id, self.eoi_id, self.eos_id, self.end_id}
+        banned = {self.pad_id, self.bos_id, self.boi_id, self.eoi_id, self.eos_id, self.end_id, *self.unused_ids}
         return torch.tensor([i for i in range(self.report_vocab) if i not in banned])

@@ -6,7 +6,6 @@ Legend: B batch, T report slots, I image slots, S = T + I, D width, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,55 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model import checkpoint
+from model.conditioning import Conditioned, conditioning_ids, stated_size
 from model.layout import LayoutError
 from model.noise import CounterDraws
+from model.official import LogitsOf, OfficialSampling, Rows, sample_official
+from model.rows import Given, Made
 from model.sampler import Sampler
-from model.sampling import Batch, Sampling, SamplingError
-from model.schedule import sigma
+from model.sampling import Batch, Sampled, Sampling, SamplingError
 from model.scoring import score
 from model.text import TextError
 from model.vqgan import Vqgan, to_pixels, to_uint8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What is known of a pair before sampling.
-
-    Attributes:
-        domain: which codebook.
-        seed: 63 bits; all of the pair's randomness.
-        opening: visible opening words; empty for none.
-        report: whole report, or None.
-        image: uint8 [H, W] or [H, W, 3] at the tokenizer's resolution, or None.
-    """
-
-    domain: str
-    seed: int
-    opening: str = ""
-    report: str | None = None
-    image: NDArray[np.uint8] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """A finished pair.
-
-    Attributes:
-        image: uint8 [H, W] (one-channel domains) or [H, W, 3]; the given image, where one was given.
-        codes: int32 [I], codebook ids.
-        report: text; the given one, where one was given.
-        report_logprob, image_logprob: nats per generated token; NaN where nothing was generated.
-        agreement: pointwise mutual information, nats per report token.
-        embedding: float16 [D].
-    """
-
-    image: NDArray[np.uint8]
-    codes: NDArray[np.int32]
-    report: str
-    report_logprob: float
-    image_logprob: float
-    agreement: float
-    embedding: NDArray[np.float16]
 
 
 class Medim:
@@ -86,16 +46,30 @@ class Medim:
         """The model of a checkpoint folder; see `model.checkpoint.load`."""
         return Medim(checkpoint.load(folder, dtype=dtype, device=device))
 
-    def read(self, state_BS: Tensor, t_B: Tensor) -> Tensor:
-        """Hidden states [B, S, D] behind the logits of the state slots (a `Denoiser`)."""
-        hidden_BLD: Tensor = self._backbone(*self.layout.sequence(state_BS), sigma(t_B))
-        return hidden_BLD[:, self._read]
+    def hidden(self, state_BS: Tensor, sigma_B: Tensor, conditioning_BC: Tensor | None) -> Tensor:
+        """Hidden states [B, S, D] behind the logits of the state slots (a `ConditionedNetwork`)."""
+        hidden_BLD: Tensor = self._backbone(*self.layout.sequence(state_BS, conditioning_BC), sigma_B)
+        if conditioning_BC is None:
+            return hidden_BLD[:, self._read]
+        read_BS1 = self.layout.read_positions_of(conditioning_BC)[..., None]
+        return hidden_BLD.gather(1, read_BS1.expand(-1, -1, hidden_BLD.shape[-1]))
 
     def logits(self, hidden_RD: Tensor, ids_V: Tensor) -> Tensor:
-        """Logits [R, V] of the given ids, float32 (a `Denoiser`)."""
+        """Logits [R, V] of the given ids, float32 (a `ConditionedNetwork`)."""
         head_VD = self._backbone.head_weight[ids_V]
         wide = torch.promote_types(hidden_RD.dtype, torch.float32)
         return functional.linear(hidden_RD.to(wide), head_VD.to(wide))
+
+    def conditioned(self, rows: Sequence[Given]) -> Conditioned:
+        """The network with what these rows have between image and report.
+
+        Raises:
+            TextError: a row's image is too large to be stated.
+        """
+        conventions = self.config.conventions
+        sizes = [row.size or stated_size(conventions, row.domain) for row in rows]
+        ids_BC = conditioning_ids(conventions, self.text, sizes)
+        return Conditioned(self, None if ids_BC is None else ids_BC.to(self.device))
 
     def tokenizer_of(self, domain: str) -> int:
         """Index of the image tokenizer that serves a domain.
@@ -129,8 +103,13 @@ class Medim:
         codes_BI = tokenizer.encode(to_pixels(torch.from_numpy(np.array(wide))[None].to(self.device)))
         return self.layout.to_joint(codes_BI[0], domain)
 
-    def report_ids(self, text: str, *, whole: bool) -> list[int]:
+    def report_ids(self, text: str, *, whole: bool, official: bool = False) -> list[int]:
         """Report ids of an opening, or of a whole report with its end and pads.
+
+        Args:
+            text: of one or the other.
+            whole: which.
+            official: whether long reports are treated as the checkpoint's conventions say.
 
         Raises:
             TextError: it does not fit the report slots, or has characters the tokenizer lacks.
@@ -139,6 +118,8 @@ class Medim:
         ids = self.text.encode(text)
         # The end of a report takes a slot, and what is sampled behind a prompt at least one.
         room = slots - (self.layout.end_id is not None) - (not whole)
+        if whole and official and self.config.conventions.long_reports == "truncated":
+            ids = ids[:room]
         if len(ids) > room:
             raise TextError(
                 f"{'report' if whole else 'prompt'} of {len(ids)} ids does not fit the {slots} report slots "
@@ -149,19 +130,24 @@ class Medim:
             ids += [self.layout.pad_id] * (slots - len(ids))
         return ids
 
-    def initial_state(self, given: Given) -> Tensor:
-        """The state [S] that sampling starts from: what is given, MASK elsewhere."""
+    def initial_state(self, given: Given, *, official: bool = False) -> Tensor:
+        """The state [S] that sampling starts from: what is given, MASK elsewhere.
+
+        Where no word is given, `official` masks the report's bos too; otherwise it is known to be there.
+        """
         state_S = torch.full((self.layout.state_slots,), self.layout.mask_id, dtype=torch.int64, device=self.device)
         if given.report is not None or given.opening:
             text = given.opening if given.report is None else given.report
-            ids = self.report_ids(text, whole=given.report is not None)
+            ids = self.report_ids(text, whole=given.report is not None, official=official)
             state_S[: len(ids)] = torch.tensor(ids, device=self.device)
+        elif not official:
+            state_S[0] = self.layout.bos_id
         if given.image is not None:
             state_S[self.layout.report_slots :] = self.encode_image(given.image, given.domain)
         return state_S
 
     @torch.inference_mode()
-    def make(self, rows: Sequence[Given], sampling: Sampling, openings: Sequence[str]) -> list[Made]:
+    def make(self, rows: Sequence[Given], sampling: Sampling | OfficialSampling, openings: Sequence[str]) -> list[Made]:
         """One finished pair per row, which depends on that row alone, given the number of rows and its place in them.
 
         Args:
@@ -172,12 +158,17 @@ class Medim:
         Raises:
             SamplingError: logits of some rows are not finite.
         """
-        state_BS = torch.stack([self.initial_state(row) for row in rows])
+        official = isinstance(sampling, OfficialSampling)
+        state_BS = torch.stack([self.initial_state(row, official=official) for row in rows])
         draws = CounterDraws([row.seed for row in rows], self.layout.state_slots, self.device)
         domains = tuple(row.domain for row in rows)
-        sampled = Sampler(self, sampling, Batch(state=state_BS, domains=domains, draws=draws)).run()
+        denoiser = self.conditioned(rows)
+        if isinstance(sampling, OfficialSampling):
+            sampled = self._sample_official(denoiser, state_BS, domains, sampling, draws)
+        else:
+            sampled = Sampler(denoiser, sampling, Batch(state=state_BS, domains=domains, draws=draws)).run()
         opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
-        scores = score(self, sampled.state, opening_B, draws)
+        scores = score(denoiser, sampled.state, opening_B, draws)
         decoded = self._decode(sampled.state[:, self.layout.report_slots :], domains)
         made = []
         for index, row in enumerate(rows):
@@ -199,6 +190,48 @@ class Medim:
                 )
             )
         return made
+
+    def _sample_official(
+        self,
+        denoiser: Conditioned,
+        state_BS: Tensor,
+        domains: Sequence[str],
+        sampling: OfficialSampling,
+        draws: CounterDraws,
+    ) -> Sampled:
+        """What the official sampler makes of the states; image slots with an id that is no code hold the nearest one.
+
+        Raises:
+            SamplingError: logits of a row are not finite.
+        """
+        given_BS = state_BS != self.layout.mask_id
+        logits_of = self._official_logits(denoiser)
+        sampled = sample_official(logits_of, state_BS, given_BS, self.layout, sampling, draws)
+        slots = self.layout.report_slots
+        for row, domain in enumerate(domains):
+            start, stop = self.layout.code_range(domain)
+            sampled.state[row, slots:].clamp_(start, stop - 1)
+        return sampled
+
+    def _official_logits(self, denoiser: Conditioned) -> LogitsOf:
+        """Logits of the whole vocabulary, a row at a time, through the head in its own dtype, as the official code."""
+
+        def logits_of(state_BS: Tensor, sigma_B: Tensor) -> Rows:
+            hidden_BSD = denoiser.hidden(state_BS, sigma_B)
+
+            def rows(row: int, slots_K: Tensor) -> Tensor:
+                logits_KV = self._backbone.logits(hidden_BSD[row, slots_K])
+                if not bool(torch.isfinite(logits_KV).all()):
+                    raise SamplingError(
+                        (row,),
+                        f"logits are not finite at sigma = {float(sigma_B[row]):.4g} for row {row}; "
+                        "try model.dtype: float32, and verify the checkpoint",
+                    )
+                return logits_KV
+
+            return rows
+
+        return logits_of
 
     @torch.inference_mode()
     def agreement(
@@ -222,7 +255,7 @@ class Medim:
             state_BS[index, self.layout.report_slots :] = ids_I.to(self.device)
         draws = CounterDraws([row.seed for row in rows], self.layout.state_slots, self.device)
         opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
-        found: list[float] = score(self, state_BS, opening_B, draws).agreement.tolist()
+        found: list[float] = score(self.conditioned(rows), state_BS, opening_B, draws).agreement.tolist()
         return found
 
     def _decode(self, ids_BI: Tensor, domains: Sequence[str]) -> list[NDArray[np.uint8]]:
@@ -239,4 +272,4 @@ def _mean(logprob_K: Tensor, chosen_K: Tensor) -> float:
     return float(logprob_K[chosen_K].mean()) if bool(chosen_K.any()) else float("nan")
 
 
-__all__ = ["Given", "Made", "Medim", "Sampling", "SamplingError"]
+__all__ = ["Given", "Made", "Medim", "OfficialSampling", "Sampling", "SamplingError"]

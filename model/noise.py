@@ -2,7 +2,7 @@
 
 `CounterDraws` keys a Philox generator with each sample's seed, so a sample's numbers do not depend on its neighbours,
 its batch or what was generated before. `InjectedDraws` replays recorded noise for parity with the official sampler.
-Legend: B batch, S state slots, V vocabulary.
+Legend: B batch, S state slots, K slots looked at, V vocabulary.
 Source: Salmon et al. 2011 (Philox); medim-spec section 5.2 (multinomial equals argmax of p / E, E ~ Exp(1)).
 """
 
@@ -30,8 +30,8 @@ class Use(IntEnum):
 class Draws(Protocol):
     """Where a sampler gets its randomness."""
 
-    def pick(self, weight_BSV: Tensor, step: int) -> Tensor:
-        """Ids [B, S] drawn in proportion to unnormalised weights; id 0 where all weights are 0."""
+    def pick(self, weight_KV: Tensor, step: int, row: int, slots_K: Tensor) -> Tensor:
+        """Ids [K] for some slots of a row, drawn in proportion to unnormalised weights; id 0 where all are 0."""
 
     def gumbel(self, step: int) -> Tensor:
         """Standard Gumbel noise [B, S], float64."""
@@ -51,17 +51,18 @@ class CounterDraws:
 
     def uniform(self, use: Use, step: int) -> Tensor:
         """Uniform numbers [B, S] in (0, 1), float64, from 53 of 64 random bits; never 0, never 1."""
-        rows = [
-            np.random.Philox(key=seed, counter=[0, 0, step, int(use)]).random_raw(self._slots) for seed in self._seeds
-        ]
+        return self._uniform(self._seeds, use, step)
+
+    def _uniform(self, seeds: Sequence[int], use: Use, step: int) -> Tensor:
+        rows = [np.random.Philox(key=seed, counter=[0, 0, step, int(use)]).random_raw(self._slots) for seed in seeds]
         return torch.from_numpy(((np.stack(rows) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53).to(
             self._device
         )
 
-    def pick(self, weight_BSV: Tensor, step: int) -> Tensor:
+    def pick(self, weight_KV: Tensor, step: int, row: int, slots_K: Tensor) -> Tensor:
         """Ids by inverse cumulative distribution; see `Draws`."""
-        u_BS = self.uniform(Use.TOKEN, step)
-        return torch.stack([inverse_cdf(weight_SV, u_S) for weight_SV, u_S in zip(weight_BSV, u_BS, strict=True)])
+        u_S = self._uniform([self._seeds[row]], Use.TOKEN, step)[0]
+        return inverse_cdf(weight_KV, u_S[slots_K])
 
     def gumbel(self, step: int) -> Tensor:
         """Gumbel noise from the confidence stream; see `Draws`."""
@@ -79,16 +80,16 @@ class InjectedDraws:
 
     def __init__(self, exponential: Tensor, gumbel: Tensor, steps: Sequence[int]) -> None:
         self._exponential, self._gumbel = exponential, gumbel
-        self._row = {step: row for row, step in enumerate(steps)}
+        self._index = {step: index for index, step in enumerate(steps)}
 
-    def pick(self, weight_BSV: Tensor, step: int) -> Tensor:
+    def pick(self, weight_KV: Tensor, step: int, row: int, slots_K: Tensor) -> Tensor:
         """The winner of the exponential race; see `Draws`."""
-        race_BSV = self._exponential[self._row[step]].view(weight_BSV.shape)
-        return (weight_BSV / race_BSV).argmax(-1)
+        race_BSV = self._exponential[self._index[step]].view(*self._gumbel.shape[1:], -1)
+        return (weight_KV / race_BSV[row, slots_K]).argmax(-1)
 
     def gumbel(self, step: int) -> Tensor:
         """The recorded noise; see `Draws`."""
-        return self._gumbel[self._row[step]]
+        return self._gumbel[self._index[step]]
 
 
 def inverse_cdf(weight_RV: Tensor, u_R: Tensor) -> Tensor:

@@ -1,98 +1,187 @@
 """The official reverse process, exactly: one joint ranking of report and image, raw-exponential first step and all.
 
 For parity and for published weights. What it does that `model.sampler` corrects is listed in docs/model.md#differences.
-Legend: B batch, S state slots, V vocabulary.
+Legend: B batch, S state slots, K slots looked at, V vocabulary.
 Source: medim-spec section 5 (official MeDiM at commit ce1ea99).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from model.layout import TokenLayout
 from model.noise import Draws
+from model.sampling import Sampled
 from model.schedule import arccos_counts, sigma
-from model.subs import subs
+from model.subs import restricted
 
-CONFIDENCE_NOISE = 10.0
-LAST_TIME = 1e-5
+# Raw logits [K, V], float32, of some slots of one row: those of a whole batch at once would be gigabytes.
+Rows = Callable[[int, Tensor], Tensor]
+LogitsOf = Callable[[Tensor, Tensor], Rows]
 
-Logits = Callable[[Tensor, Tensor], Tensor]
+
+@dataclass(frozen=True, kw_only=True)
+class OfficialSampling:
+    """How the official reverse process runs.
+
+    Attributes:
+        steps: at most; fewer where fewer slots are masked.
+        guidance: cfg; the weight at time t is cfg (1 - t), on raw logits, so that the first step is never guided. None
+            for none.
+        confidence_noise: weight of Gumbel noise in the ranking, decaying with t (official: 10).
+        last_time: where the times end, and the time of the final pass (official: 1e-5).
+        batch: `together` is the official batch, in which the row with the fewest masked slots decides the steps of all,
+            and one given token anywhere turns guidance on for all; `apart` gives every row what it would have alone.
+            With as many masked slots as steps and something given in every row, both are the same.
+    """
+
+    steps: int = 128
+    guidance: float | None = 5.0
+    confidence_noise: float = 10.0
+    last_time: float = 1e-5
+    batch: Literal["apart", "together"] = "apart"
 
 
 def sample_official(
-    logits_of: Logits,
+    logits_of: LogitsOf,
     x0_BS: Tensor,
     given_BS: Tensor,
     layout: TokenLayout,
-    *,
-    steps: int,
-    guidance: float | None,
+    sampling: OfficialSampling,
     draws: Draws,
-) -> Tensor:
-    """A state without MASK: given tokens kept, the rest revealed as the official sampler does.
+) -> Sampled:
+    """States without MASK: given tokens kept, the rest revealed as the official sampler does.
 
     Args:
-        logits_of: (state_BS, sigma_B) -> raw logits_BSV, float32.
+        logits_of: (state_BS, sigma_B) -> (row, slots_K) -> raw logits [K, V], float32.
         x0_BS: given tokens where `given_BS`, anything elsewhere.
         given_BS: bool.
         layout: ids.
-        steps: at most; fewer where a row has fewer masked slots.
-        guidance: cfg; the weight at time t is cfg (1 - t). None for none.
+        sampling: how.
         draws: token and confidence noise.
 
     Raises:
         ValueError: a row has nothing to reveal.
     """
-    x_BS = torch.where(given_BS, x0_BS, layout.mask_id)
-    masked_B = (x_BS == layout.mask_id).sum(1)
-    if int(masked_B.min()) == 0:
-        raise ValueError(
-            f"rows {torch.nonzero(masked_B == 0)[:, 0].tolist()} have no masked slot; leave them out of the batch"
-        )
-    steps = min(steps, int(masked_B.min()))
-    counts_BN = arccos_counts(masked_B.tolist(), steps).to(x_BS.device)
-    times = torch.linspace(1, LAST_TIME, steps + 1, device=x_BS.device)
-    for step in range(steps):
-        left_B = (x_BS == layout.mask_id).sum(1)
-        reveal_B = torch.minimum(counts_BN[:, step], left_B)
-        if int(reveal_B.max()) <= 0:
-            continue
-        weight_BSV = _weights(logits_of, x_BS, given_BS, layout, times[step], guidance)
-        x_BS = _reveal(x_BS, weight_BSV, reveal_B, times[step], layout, draws, step)
-        x_BS = torch.where(given_BS, x0_BS, x_BS)
-    if bool((x_BS == layout.mask_id).any()):
-        last_B = sigma(torch.full((x_BS.shape[0],), LAST_TIME, device=x_BS.device))
-        x_BS = subs(logits_of(x_BS, last_B), layout, x_BS).argmax(-1)
-    return torch.where(given_BS, x0_BS, x_BS)
+    return _Run(logits_of, x0_BS, given_BS, layout, sampling, draws).run()
 
 
-def _weights(
-    logits_of: Logits, x_BS: Tensor, given_BS: Tensor, layout: TokenLayout, time: Tensor, guidance: float | None
-) -> Tensor:
-    """Unnormalised weights of the next tokens, per step 5.2."""
-    sigma_B = sigma(time).expand(x_BS.shape[0])
-    weight = 0.0 if guidance is None else float(guidance * (1 - time))
-    logits_BSV = logits_of(x_BS, sigma_B)
-    if weight > 0 and bool(given_BS.any()):
-        unconditional_BSV = logits_of(torch.where(given_BS, layout.mask_id, x_BS), sigma_B)
-        logits_BSV = (1 + weight) * logits_BSV - weight * unconditional_BSV
-        return subs(logits_BSV, layout).exp()
-    return torch.nan_to_num(logits_BSV.exp(), nan=0.0, posinf=0.0, neginf=0.0)
+class _Run:
+    """One batch on its way from MASK to tokens."""
 
+    def __init__(
+        self,
+        logits_of: LogitsOf,
+        x0_BS: Tensor,
+        given_BS: Tensor,
+        layout: TokenLayout,
+        sampling: OfficialSampling,
+        draws: Draws,
+    ) -> None:
+        self._logits_of, self._layout, self._sampling, self._draws = logits_of, layout, sampling, draws
+        self._x0_BS, self._given_BS = x0_BS, given_BS
+        self._x_BS = torch.where(given_BS, x0_BS, layout.mask_id)
+        self._logprob_BS = torch.zeros(x0_BS.shape, dtype=torch.float32, device=x0_BS.device)
+        self._passes = 0
+        masked = (self._x_BS == layout.mask_id).sum(1).tolist()
+        if min(masked) == 0:
+            empty = [row for row, count in enumerate(masked) if count == 0]
+            raise ValueError(f"rows {empty} have no masked slot; leave them out of the batch")
+        together = sampling.batch == "together"
+        fewest = min(sampling.steps, *masked)
+        self._steps = [fewest if together else min(sampling.steps, count) for count in masked]
+        self._counts = [arccos_counts([n], steps)[0].tolist() for n, steps in zip(masked, self._steps, strict=True)]
+        # On the CPU, whatever the device: the same times everywhere.
+        self._times = [torch.linspace(1, sampling.last_time, steps + 1) for steps in self._steps]
+        given = given_BS.any(1).tolist()
+        self._guided = [any(given)] * len(given) if together else given
 
-def _reveal(
-    x_BS: Tensor, weight_BSV: Tensor, reveal_B: Tensor, time: Tensor, layout: TokenLayout, draws: Draws, step: int
-) -> Tensor:
-    """Reveal the `reveal_B` most confident candidates of each row (ties reveal more)."""
-    candidate_BS = draws.pick(weight_BSV, step)
-    chosen_BS = weight_BSV.gather(-1, candidate_BS[..., None])[..., 0]
-    confidence_BS = chosen_BS.log() + CONFIDENCE_NOISE * draws.gumbel(step).to(x_BS.device) * time
-    confidence_BS = torch.where(x_BS == layout.mask_id, confidence_BS, float("-inf"))
-    ranked_BS = confidence_BS.sort(-1, descending=True).values
-    threshold_B1 = ranked_BS.gather(-1, (reveal_B - 1).clamp(min=0)[:, None])
-    threshold_B1 = torch.where(reveal_B[:, None] > 0, threshold_B1, float("inf"))
-    return torch.where(confidence_BS >= threshold_B1, candidate_BS, x_BS)
+    def run(self) -> Sampled:
+        """Reveal everything."""
+        for step in range(max(self._steps)):
+            left = (self._x_BS == self._layout.mask_id).sum(1).tolist()
+            counts = [
+                min(own[step], rest) if step < steps else 0
+                for own, rest, steps in zip(self._counts, left, self._steps, strict=True)
+            ]
+            if max(counts) > 0:
+                self._step(step, counts)
+        if bool((self._x_BS == self._layout.mask_id).any()):
+            self._fill()
+        state_BS = torch.where(self._given_BS, self._x0_BS, self._x_BS)
+        return Sampled(state=state_BS, logprob=self._logprob_BS, passes=self._passes)
+
+    def _step(self, step: int, counts: list[int]) -> None:
+        """Reveal so many of each row's most confident candidates (ties reveal more)."""
+        times = [own[min(step, len(own) - 2)] for own in self._times]
+        sigma_B = sigma(torch.stack(times)).to(self._x_BS.device)
+        cfg = self._sampling.guidance
+        weights = [
+            float(cfg * (1 - time)) if cfg is not None and guided else 0.0
+            for time, guided in zip(times, self._guided, strict=True)
+        ]
+        conditional, unconditional = self._read(self._x_BS, sigma_B), None
+        if max(weights) > 0:
+            unconditional = self._read(torch.where(self._given_BS, self._layout.mask_id, self._x_BS), sigma_B)
+        gumbel_BS = self._draws.gumbel(step).to(self._x_BS.device)
+        x_BS = self._x_BS.clone()
+        for row, count in enumerate(counts):
+            if count <= 0:
+                continue
+
+            def weight_of(slots_K: Tensor, row: int = row) -> Tensor:
+                logits_KV = conditional(row, slots_K)
+                if unconditional is None or weights[row] <= 0:
+                    return torch.nan_to_num(logits_KV.exp(), nan=0.0, posinf=0.0, neginf=0.0)
+                logits_KV = (1 + weights[row]) * logits_KV - weights[row] * unconditional(row, slots_K)
+                return restricted(logits_KV, slots_K < self._layout.report_slots, self._layout).exp()
+
+            x_BS[row] = self._revealed(row, count, step, times[row], gumbel_BS[row], weight_of)
+        self._x_BS = torch.where(self._given_BS, self._x0_BS, x_BS)
+
+    def _revealed(
+        self, row: int, count: int, step: int, time: Tensor, gumbel_S: Tensor, weight_of: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """The row's state [S] after its `count` most confident candidates were revealed."""
+        x_S = self._x_BS[row].clone()
+        masked_S = x_S == self._layout.mask_id
+        slots_K = torch.nonzero(masked_S)[:, 0]
+        candidate_K, chosen_K, logprob_K = self._candidates(weight_of(slots_K), step, row, slots_K)
+        noise_K = self._sampling.confidence_noise * gumbel_S[slots_K] * time.to(gumbel_S.device)
+        confidence_K = chosen_K.log() + noise_K
+        threshold = confidence_K.sort(descending=True).values[count - 1]
+        if bool(threshold == float("-inf")):
+            # Candidates of weight 0 are needed, and known slots rank with them: all slots are drawn anew.
+            slots_K = torch.arange(len(x_S), device=x_S.device)
+            candidate_K, _, logprob_K = self._candidates(weight_of(slots_K), step, row, slots_K)
+            reveal_K = torch.ones_like(masked_S)
+        else:
+            reveal_K = confidence_K >= threshold
+        x_S[slots_K[reveal_K]] = candidate_K[reveal_K]
+        self._logprob_BS[row, slots_K[reveal_K]] = logprob_K[reveal_K]
+        return x_S
+
+    def _candidates(self, weight_KV: Tensor, step: int, row: int, slots_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids drawn, their weights, and their log-probabilities, all [K]."""
+        candidate_K = self._draws.pick(weight_KV, step, row, slots_K)
+        chosen_K = weight_KV.gather(-1, candidate_K[:, None])[:, 0]
+        return candidate_K, chosen_K, chosen_K.log() - weight_KV.sum(-1).log()
+
+    def _fill(self) -> None:
+        """Whatever is still MASK holds its most probable token, without guidance."""
+        sigma_B = sigma(torch.full((len(self._x_BS),), self._sampling.last_time)).to(self._x_BS.device)
+        logits = self._read(self._x_BS, sigma_B)
+        for row in range(len(self._x_BS)):
+            slots_K = torch.nonzero(self._x_BS[row] == self._layout.mask_id)[:, 0]
+            logprob_KV = restricted(logits(row, slots_K), slots_K < self._layout.report_slots, self._layout)
+            best = logprob_KV.max(-1)
+            self._x_BS[row, slots_K], self._logprob_BS[row, slots_K] = best.indices, best.values
+
+    def _read(self, state_BS: Tensor, sigma_B: Tensor) -> Rows:
+        self._passes += len(state_BS)
+        return self._logits_of(state_BS, sigma_B)

@@ -43,10 +43,15 @@ def stratified_times(uniform_B: Tensor) -> Tensor:
 def arccos_counts(masked: Sequence[int], steps: int) -> Tensor:
     """Slots to reveal per row and step [B, S], int64: few first, many late; each row sums to its masked count.
 
+    A single step reveals nothing: its share is 0 / 0, which the official code turns into a negative number of slots, so
+    that its final pass fills everything.
+
     Args:
         masked: masked slots per row.
         steps: at least 1, at most the smallest masked count.
     """
+    if steps == 1:
+        return torch.zeros((len(masked), 1), dtype=torch.int64)
     progress = torch.linspace(1, 0, steps)
     share = torch.arccos(progress) / (math.pi * 0.5)
     share = share / share.sum()

@@ -51,6 +51,8 @@ def score(denoiser: Denoiser, state_BS: Tensor, opening_B: Tensor, draws: Counte
         (position_T >= opening_B[:, None])
         & (report_BT != layout.pad_id)
         & (report_BT != (layout.end_id if layout.end_id is not None else -1))
+        # Official sampling can leave ids there that no report is made of.
+        & torch.isin(report_BT, layout.report_content().to(report_BT.device))
     )
     ranked_BT = torch.where(content_BT, draws.uniform(Use.SCORE, 0)[:, :slots], 2.0).argsort(1).argsort(1)
     difference_B = torch.zeros(len(state_BS), dtype=torch.float64, device=state_BS.device)

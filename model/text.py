@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,15 +24,41 @@ class TextError(ValueError):
     """Text that the tokenizer cannot represent, or that does not fit."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextRules:
+    """A report tokenizer's special tokens, and what becomes of them in a decoded report.
+
+    Attributes:
+        specials: tokens that are no text: given text may not spell them out.
+        pad, bos, end, unknown: which of them is which.
+        special_text: whether decoded reports keep their specials, spelled out (official files do), or drop them.
+        removed_text: strings taken out of decoded reports that keep their specials.
+    """
+
+    specials: tuple[str, ...] = SPECIALS
+    pad: str = "<pad>"
+    bos: str = "<s>"
+    end: str = "</s>"
+    unknown: str = "<unk>"
+    special_text: Literal["dropped", "kept"] = "dropped"
+    removed_text: tuple[str, ...] = ()
+
+
 class ReportTokenizer:
     """Text <-> ids, over a transformers fast tokenizer.
 
     Args:
         fast: the tokenizer; bos is added here, not by its post-processor.
+        rules: what its special tokens are.
     """
 
-    def __init__(self, fast: PreTrainedTokenizerFast) -> None:
-        self._fast = fast
+    def __init__(self, fast: PreTrainedTokenizerFast, rules: TextRules | None = None) -> None:
+        self._fast, self._rules = fast, rules or TextRules()
+        known = fast.get_vocab()
+        if absent := [token for token in self._rules.specials if token not in known]:
+            raise TextError(f"the report tokenizer lacks the special tokens {', '.join(absent)}")
+        self._specials = {known[token]: token for token in self._rules.specials}
+        self._bos, self._unknown = known[self._rules.bos], known[self._rules.unknown]
 
     def __len__(self) -> int:
         """Number of ids, specials included."""
@@ -44,18 +71,32 @@ class ReportTokenizer:
             TextError: a character has no id, or the text spells out a special id; the message shows it.
         """
         ids: list[int] = self._fast.encode(text, add_special_tokens=False)
-        if UNK_ID in ids:
-            unknown = sorted(char for char in set(text) if UNK_ID in self._fast.encode(char, add_special_tokens=False))
+        if reserved := [token for token in self._rules.specials if token in text]:
+            raise TextError(f"report text {text!r} spells out {reserved[0]}, which is no text; leave it out")
+        if self._unknown in ids:
+            unknown = sorted(
+                char for char in set(text) if self._unknown in self._fast.encode(char, add_special_tokens=False)
+            )
             raise TextError(
                 f"report text {text!r} holds characters this tokenizer does not know: {unknown}; write them in ASCII"
             )
-        if reserved := [SPECIALS[i] for i in ids if i < len(SPECIALS)]:
+        if reserved := [self._specials[i] for i in ids if i in self._specials]:
             raise TextError(f"report text {text!r} spells out {reserved[0]}, which is no text; leave it out")
-        return [BOS_ID, *ids]
+        return [self._bos, *ids]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of the ids; special ids are left out."""
-        text = self._fast.decode([i for i in ids if i >= len(SPECIALS)], skip_special_tokens=True)
+        """Text of the ids: specials are left out, or kept where the rules say so; ids beyond the tokenizer are no text.
+
+        The official code turns the latter into MASK first, which its tokenizer does not know either.
+        """
+        kept = [i for i in ids if i < len(self)]
+        if self._rules.special_text == "kept":
+            text = self._fast.decode(kept, skip_special_tokens=False)
+            assert isinstance(text, str)
+            for removed in self._rules.removed_text:
+                text = text.replace(removed, "")
+            return text
+        text = self._fast.decode([i for i in kept if i not in self._specials], skip_special_tokens=True)
         assert isinstance(text, str)
         return text.strip()
 
@@ -68,8 +109,12 @@ class ReportTokenizer:
         path.write_text(self._fast.backend_tokenizer.to_str(pretty=False) + "\n", encoding="utf-8")
 
     @staticmethod
-    def load(path: Path) -> ReportTokenizer:
+    def load(path: Path, rules: TextRules | None = None) -> ReportTokenizer:
         """The tokenizer that `save` wrote.
+
+        Args:
+            path: `tokenizer.json`.
+            rules: what its special tokens are.
 
         Raises:
             TextError: no such file, or not a tokenizer.
@@ -82,20 +127,24 @@ class ReportTokenizer:
             backend = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         except Exception as error:
             raise TextError(f"{path} is not a tokenizer: {error}") from error
-        return ReportTokenizer(_fast(backend))
+        rules = rules or TextRules()
+        if absent := [token for token in rules.specials if backend.token_to_id(token) is None]:
+            raise TextError(f"{path} lacks the special tokens {', '.join(absent)}")
+        return ReportTokenizer(fast_tokenizer(backend, rules), rules)
 
 
-def _fast(backend: object) -> PreTrainedTokenizerFast:
+def fast_tokenizer(backend: object, rules: TextRules) -> PreTrainedTokenizerFast:
+    """The transformers tokenizer over a backend that has all special tokens of the rules."""
     from transformers import PreTrainedTokenizerFast
 
     # The class ships without types.
     build: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
     return build(
         tokenizer_object=backend,
-        pad_token=SPECIALS[0],
-        bos_token=SPECIALS[BOS_ID],
-        eos_token=SPECIALS[2],
-        unk_token=SPECIALS[UNK_ID],
+        pad_token=rules.pad,
+        bos_token=rules.bos,
+        eos_token=rules.end,
+        unk_token=rules.unknown,
         clean_up_tokenization_spaces=False,
     )
 
@@ -120,4 +169,4 @@ def build_report_tokenizer(openings: Sequence[str], sentences: Sequence[str]) ->
         raise TextError("pieces are not unique")
     backend = Tokenizer(models.Unigram(vocab, unk_id=UNK_ID, byte_fallback=False))
     backend.decoder = decoders.Fuse()
-    return ReportTokenizer(_fast(backend))
+    return ReportTokenizer(fast_tokenizer(backend, TextRules()))

@@ -9,10 +9,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden", type=Path, default=ROOT / "tests" / "golden", help="folder of golden files for tests/parity"
+    )
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The repository root, so that no test depends on the working directory."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder converted from tiny random weights in the official format; see `official_files.py`."""
+    from tests.official_files import write_converted
+
+    return write_converted(tmp_path_factory.mktemp("official"))
 
 
 @pytest.fixture(scope="session")

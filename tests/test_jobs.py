@@ -52,6 +52,62 @@ def test_a_generate_job_makes_its_dataset(name, tmp_path):
         assert min(sheet.size) > 200
 
 
+def medim_job(name, tmp_path, checkpoint, **sampling):
+    """A job for the published weights, with tiny ones and a few pairs, on the CPU."""
+    job = values(f"{name}.yaml", tmp_path / "out", model={"checkpoint": str(checkpoint)})
+    if "prompts" in job:
+        job["prompts"] = [{**one, "pairs": 2} for one in job["prompts"]]
+    else:
+        import pyarrow as pa
+
+        images = [png(height, width) for height, width in ((40, 40), (30, 50), (64, 32))]
+        pq.write_table(pa.table({"image": images}), tmp_path / "images.parquet")
+        job["inputs"] = {**job["inputs"], "path": str(tmp_path / "images.parquet")}
+    job["sampling"] = {**job["sampling"], "steps": 6, "batch_size": 2, **sampling}
+    job["compute"] = {**job["compute"], "gpus_per_replica": 0, "pairs_per_shard": 2}
+    return parse_spec(job, source=name)
+
+
+def png(height, width):
+    import io
+
+    import numpy as np
+
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["medim_cxr_pairs", "medim_pathology_pairs", "medim_image_to_report"])
+@pytest.mark.parametrize("mode", ["official", "corrected"])
+def test_a_job_for_the_published_weights_makes_its_dataset_and_carries_their_terms(
+    name, mode, tmp_path, official_checkpoint
+):
+    import json
+
+    from generator.job import run_job
+    from generator.verify import verify
+
+    spec = medim_job(name, tmp_path, official_checkpoint, mode=mode)
+    result = run_job(spec, local=True, **QUIET)
+    assert result.pairs == result.kept + result.dropped + result.quarantined
+    assert result.kept > 0
+    out = tmp_path / "out"
+    verify(out)
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["sampling_mode"] == mode
+    terms = manifest["training_data_terms"]
+    assert "MIMIC-CXR" in terms[0]
+    assert all(term in (out / "README.md").read_text(encoding="utf-8") for term in terms)
+    for path in [*(out / "data").glob("*.parquet"), *(out / "shards").glob("*/pairs.parquet")]:
+        assert json.loads(pq.read_schema(path).metadata[b"training_data_terms"]) == terms
+    table = pq.read_table(next((out / "data").glob("*.parquet")))
+    for row in table.to_pylist():
+        given = row["report"][: row["prompt_chars"]]
+        assert row["prompt"] == given if row["task"] == "joint" else not given
+
+
 def test_the_training_job_makes_a_checkpoint(tmp_path, monkeypatch):
     from generator.training.job import run
     from model.checkpoint import load
@@ -101,5 +157,6 @@ def test_the_evaluation_job_writes_figures_and_a_card(tmp_path):
 
 def test_no_job_file_is_left_out():
     covered = {"quickstart", "cxr_pairs", "pathology_pairs", "report_to_image", "image_to_report"}
+    covered |= {"medim_cxr_pairs", "medim_pathology_pairs", "medim_image_to_report"}
     covered |= {"train_phantom", "augment_phantom", "evaluate_phantom"}
     assert {name.removesuffix(".yaml") for name in FILES} == covered

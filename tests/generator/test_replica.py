@@ -13,7 +13,8 @@ from PIL import Image
 from generator.errors import DeviceMemoryError, ReplicaError, RowError, SpecError
 from generator.phantoms import OPENING, draw
 from generator.records import PairRequest, Prompt, Shard
-from generator.replica import checkpoint_facts, load_replica, read_image
+from generator.replica import checkpoint_facts, load_replica
+from generator.replica_image import read_image
 from model.sampling import SamplingError
 from tests.tiny_checkpoint import write_tiny_checkpoint
 

@@ -66,7 +66,7 @@ def test_unknown_key_names_file_key_suggestion_and_known_keys(job):
         ({"task": "image_to_report", "prompts": None, "inputs": {"domain": "pathology"}}, ["inputs.source is missing"]),
         (
             {"task": "image_to_report", "prompts": None, "inputs": {"source": "phantoms", "domian": "pathology"}},
-            ["inputs.domian is not a known key (did you mean domain?). Known: source, domain, pairs, seed."],
+            ["inputs.domian is not a known key (did you mean domain?). Known: source, domain, pairs, seed, opening."],
         ),
     ],
 )

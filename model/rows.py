@@ -1,0 +1,55 @@
+"""What goes into a model and what comes out of it, one row per pair.
+
+Legend: H W pixels, I image slots, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What is known of a pair before sampling.
+
+    Attributes:
+        domain: which codebook.
+        seed: 63 bits; all of the pair's randomness.
+        opening: visible opening words; empty for none.
+        report: whole report, or None.
+        image: uint8 [H, W] or [H, W, 3] at the tokenizer's resolution, or None.
+        size: width and height of the given image before it was brought to that resolution, for the conditioning; None
+            states the domain's usual size.
+    """
+
+    domain: str
+    seed: int
+    opening: str = ""
+    report: str | None = None
+    image: NDArray[np.uint8] | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A finished pair.
+
+    Attributes:
+        image: uint8 [H, W] (one-channel domains) or [H, W, 3]; the given image, where one was given.
+        codes: int32 [I], codebook ids.
+        report: text; the given one, where one was given.
+        report_logprob, image_logprob: nats per generated token; NaN where nothing was generated.
+        agreement: pointwise mutual information, nats per report token.
+        embedding: float16 [D].
+    """
+
+    image: NDArray[np.uint8]
+    codes: NDArray[np.int32]
+    report: str
+    report_logprob: float
+    image_logprob: float
+    agreement: float
+    embedding: NDArray[np.float16]

@@ -1,0 +1,178 @@
+"""Weights on disk: one safetensors file, or several with an index; written and read a tensor at a time.
+
+Names are those of the Hugging Face convention: `<stem>.safetensors`, or `<stem>-00001-of-00003.safetensors` and so on
+with `<stem>.safetensors.index.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+SHARD_BYTES = 1 << 30
+DTYPES: Mapping[str, torch.dtype] = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+
+
+class WeightsError(ValueError):
+    """A weight file that is missing, cut short, or not what its index says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A tensor on disk.
+
+    Attributes:
+        file: where.
+        shape: its sizes.
+        dtype: its type.
+    """
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def numel(self) -> int:
+        """How many values it has."""
+        return int(torch.Size(self.shape).numel())
+
+
+def index_name(stem: str) -> str:
+    """The name of the index of several files."""
+    return f"{stem}.safetensors.index.json"
+
+
+def weight_files(folder: Path, stem: str) -> list[Path]:
+    """The files that hold the weights of `stem`, the index apart.
+
+    Raises:
+        WeightsError: there are none, or the index is damaged.
+    """
+    index, single = folder / index_name(stem), folder / f"{stem}.safetensors"
+    if index.is_file():
+        return indexed_files(index)
+    if not single.is_file():
+        raise WeightsError(f"{single} is missing")
+    return [single]
+
+
+def indexed_files(index: Path) -> list[Path]:
+    """The files that an index names, each once, sorted.
+
+    Raises:
+        WeightsError: the index is damaged, or one of them is missing.
+    """
+    files = sorted({index.parent / name for name in read_index(index).values()})
+    if absent := [path.name for path in files if not path.is_file()]:
+        raise WeightsError(f"{index} names {absent[0]}, which is missing; get all files of the checkpoint")
+    return files
+
+
+def read_index(index: Path) -> Mapping[str, str]:
+    """File by tensor name, as an index says.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    try:
+        files: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        if not files or any("/" in name or name.startswith(".") for name in files.values()):
+            raise ValueError("weight_map must name files of the same folder")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{index} is no index of weight files ({error!r}); is the file whole?") from error
+    return files
+
+
+def stored_tensors(path: Path) -> dict[str, Stored]:
+    """What a safetensors file holds, by name; no value is read.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    with opened(path) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        unknown = {name: one.get_dtype() for name, one in slices.items() if one.get_dtype() not in DTYPES}
+        if unknown:
+            name, dtype = next(iter(unknown.items()))
+            raise WeightsError(f"{path}: {name} is of type {dtype}, which no weight of this model has")
+        return {
+            name: Stored(file=path, shape=tuple(one.get_shape()), dtype=DTYPES[one.get_dtype()])
+            for name, one in slices.items()
+        }
+
+
+def opened(path: Path, device: torch.device | str = "cpu") -> Any:
+    """An open safetensors file, as a context.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return safe_open(path, framework="pt", device=str(device))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read ({error}); is the file whole?") from error
+
+
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> Iterator[tuple[str, Tensor]]:
+    """Name and value of every tensor of a safetensors file, one after the other."""
+    with opened(path, device) as file:
+        for name in file.keys():  # noqa: SIM118 - not a mapping
+            yield name, file.get_tensor(name)
+
+
+def write_shards(
+    folder: Path,
+    stem: str,
+    sizes: Mapping[str, int],
+    tensor: Callable[[str], Tensor],
+    shard_bytes: int = SHARD_BYTES,
+) -> list[Path]:
+    """The tensors lie in the folder, in one file, or in several with an index; never more than one file's in memory.
+
+    Args:
+        folder: where.
+        stem: how the files begin.
+        sizes: bytes by tensor name, in the order in which they are written.
+        tensor: the value of a name, asked for once.
+        shard_bytes: how large a file may grow; a larger tensor has a file of its own.
+
+    Returns:
+        The weight files.
+    """
+    groups = _groups(sizes, shard_bytes)
+    if len(groups) == 1:
+        path = folder / f"{stem}.safetensors"
+        save_file({name: tensor(name) for name in groups[0]}, path, metadata={"format": "pt"})
+        return [path]
+    files, where = [], {}
+    for number, names in enumerate(groups, start=1):
+        path = folder / f"{stem}-{number:05d}-of-{len(groups):05d}.safetensors"
+        save_file({name: tensor(name) for name in names}, path, metadata={"format": "pt"})
+        where.update(dict.fromkeys(names, path.name))
+        files.append(path)
+    index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": where}
+    (folder / index_name(stem)).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return files
+
+
+def _groups(sizes: Mapping[str, int], limit: int) -> Sequence[Sequence[str]]:
+    groups: list[list[str]] = [[]]
+    filled = 0
+    for name, size in sizes.items():
+        if groups[-1] and filled + size > limit:
+            groups.append([])
+            filled = 0
+        groups[-1].append(name)
+        filled += size
+    return groups

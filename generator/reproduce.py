@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from generator.dataset import open_dataset
-from generator.errors import StoreError, VerifyError
+from generator.errors import InputError, StoreError, VerifyError
 from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
 from generator.station import Parts, imported
 from generator.store import check_plan, differences, read_plan, read_spec, shard_folder
+from generator.writers.dicom_archive import REPORT_FILE, beside, read_object
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
 
@@ -72,10 +73,9 @@ def reproduce(out: Path, pair_id: str, parts: Parts | None = None) -> Reproduced
     check_plan(out, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
         made = _remade(spec, plan, pair_index, parts, Path(scratch))
-        names = sorted(path.name for path in folder.glob(f"dicom/{pair_id}/*"))
-        objects = tuple(f"{folder.relative_to(out).as_posix()}/dicom/{pair_id}/{name}" for name in names)
+        objects = _objects(stored)
         found = [_brief(one) for one in differences(stored, made)]
-        found += [f"{one} differs" for one in objects if not _same(out / one, Path(scratch) / one.split("/", 2)[2])]
+        found += [f"{one} differs" for one in objects if not _same(out, Path(scratch), one)]
     if found:
         versions = differences(stored_plan.get("versions", {}), facts.versions)
         why = f" Library versions differ too: {'; '.join(versions)}." if versions else ""
@@ -160,8 +160,18 @@ def _remade(spec: GenerateSpec, plan: Plan, pair_index: int, parts: Parts, scrat
     return row
 
 
-def _same(stored: Path, made: Path) -> bool:
-    return made.is_file() and stored.read_bytes() == made.read_bytes()
+def _objects(stored: dict[str, Any]) -> tuple[str, ...]:
+    """The DICOM objects of a row, relative to the dataset."""
+    place = stored["dicom_path"]
+    return () if place is None else (place, beside(place, REPORT_FILE))
+
+
+def _same(out: Path, scratch: Path, path: str) -> bool:
+    """Whether an object of the dataset is that of the shard made in `scratch`."""
+    try:
+        return read_object(out, path) == read_object(scratch, path.split("/", 2)[2])
+    except InputError:
+        return False
 
 
 def _brief(difference: str) -> str:

@@ -97,6 +97,28 @@ class GenerateSpec(JobHeader):
             raise ValueError(f"filters names {', '.join(twice)} twice; give both bounds in one entry")
         return self
 
+    @model_validator(mode="after")
+    def _scales_are_known(self) -> GenerateSpec:
+        dicom = self.output.dicom
+        domains = {one.domain for one in self.prompts} | ({self.inputs.domain} if self.inputs else set())
+        if dicom is None:
+            return self
+        for name, domain in (("imager_pixel_spacing_mm", "chest_xray"), ("microns_per_pixel", "pathology")):
+            if getattr(dicom, name) is None:
+                continue
+            if domain not in domains:
+                raise ValueError(f"output.dicom.{name} is of {domain} images, and this job has none")
+            if self.task == "image_to_report":
+                raise ValueError(
+                    f"output.dicom.{name} is of generated images; task: image_to_report resizes given ones, each by a "
+                    "factor of its own"
+                )
+        if dicom.imager_pixel_spacing_mm is not None and self.model.checkpoint == "phantom":
+            raise ValueError(
+                "output.dicom.imager_pixel_spacing_mm: model.checkpoint: phantom has its own; leave it out"
+            )
+        return self
+
 
 JobSpec = GenerateSpec | TrainSpec | AugmentSpec | EvaluateSpec
 KINDS: Mapping[str, type[JobSpec]] = {

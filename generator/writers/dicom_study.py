@@ -122,4 +122,5 @@ def _add_patient(dataset: Dataset, provenance: Provenance, pair: Pair) -> None:
 
 def _date(provenance: Provenance) -> str:
     """The job's date as DICOM writes it (DA)."""
-    return provenance.date.strftime("%Y%m%d")
+    # Not strftime, which writes years before 1000 with fewer than four digits.
+    return provenance.date.isoformat().replace("-", "")

@@ -11,6 +11,7 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
+from generator.errors import RowError
 from generator.provenance import Provenance
 from generator.records import FileRecord, Judged, Pair, Quarantined, Shard
 from generator.spec_sections import DicomSection
@@ -63,12 +64,25 @@ class DicomWriter:
         return write_objects(folder, self._items(judged), self.section.archive)
 
     def objects(self, pair: Pair) -> dict[str, bytes]:
-        """The files of one pair by name."""
+        """The files of one pair by name.
+
+        Raises:
+            RowError: the pair cannot be written as DICOM.
+        """
         uids = pair_uids(self.provenance, pair)
         image = image_dataset(self.provenance, pair, uids, self.section)
         report = report_dataset(self.provenance, pair, uids, image)
         syntax = TRANSFER_SYNTAXES[self.section.transfer_syntax]
-        return {IMAGE_FILE: encode_dicom(image, syntax), REPORT_FILE: encode_dicom(report)}
+        try:
+            content = encode_dicom(image, syntax)
+        except RuntimeError as error:
+            size = f"{image.Columns} x {image.Rows} pixels"
+            raise RowError(
+                pair.pair_id,
+                f"its image of {size} cannot be encoded as {syntax.name} ({error}); "
+                "JPEG 2000 wants at least 32 pixels a side. Choose another output.dicom.transfer_syntax",
+            ) from error
+        return {IMAGE_FILE: content, REPORT_FILE: encode_dicom(report)}
 
     def _items(self, judged: Sequence[Judged]) -> Iterator[Item]:
         for item in judged:

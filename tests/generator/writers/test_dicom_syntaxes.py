@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.pixels import get_decoder
 
+from generator.errors import RowError
 from generator.spec_sections import DicomSection
 from generator.writers.dicom import TRANSFER_SYNTAXES, DicomWriter
 from generator.writers.dicom_pixels import stored_pixels
@@ -77,3 +78,10 @@ def test_a_drawn_image_becomes_smaller(syntax):
     image = pictures("pathology")[0]
     plain = objects(image, "pathology", "explicit_vr_little_endian")["image.dcm"]
     assert len(objects(image, "pathology", syntax)["image.dcm"]) < 0.8 * len(plain)
+
+
+def test_an_image_too_small_for_the_encoder_is_an_error_that_names_the_pair():
+    small = pictures("chest_xray")[1][:16, :16]
+    with pytest.raises(RowError, match=r"3f2a9c1b-0000000: .* 16 x 16 pixels cannot be encoded as JPEG 2000"):
+        objects(small, "chest_xray", "jpeg_2000_lossless")
+    assert objects(small, "chest_xray", "jpeg_ls_lossless")

@@ -17,6 +17,7 @@ from generator.spec_evaluate import EvaluateSpec
 from generator.spec_header import JobHeader
 from generator.spec_sections import (
     ComputeSection,
+    FileInputs,
     FilterSection,
     InputsSection,
     IsoDate,
@@ -86,6 +87,11 @@ class GenerateSpec(JobHeader):
             if self.inputs is None:
                 raise ValueError(
                     f"inputs is missing; task: {self.task} needs one, e.g. {{source: parquet, path, domain}}"
+                )
+            if self.task == "report_to_image" and isinstance(self.inputs, FileInputs):
+                raise ValueError(
+                    f"inputs.source: {self.inputs.source} gives images; task: report_to_image takes reports, from "
+                    "parquet or phantoms"
                 )
         return self
 

@@ -99,7 +99,23 @@ class ParquetInputs(Section):
     limit: Count | None = None
 
 
-InputsSection = Annotated[PhantomInputs | ParquetInputs, Field(discriminator="source")]
+class FileInputs(Section):
+    """Images read from files, one each.
+
+    Attributes:
+        source: `dicom`, or `images` for PNG, JPEG and what else Pillow reads.
+        path: a file, a folder with all folders below it, or a glob.
+        domain: of every image.
+        limit: first files only; None takes all.
+    """
+
+    source: Literal["dicom", "images"]
+    path: Text
+    domain: Domain
+    limit: Count | None = None
+
+
+InputsSection = Annotated[PhantomInputs | ParquetInputs | FileInputs, Field(discriminator="source")]
 
 
 class SamplingSection(Section):

@@ -91,16 +91,21 @@ def add_pixels(dataset: Dataset, pixels: NDArray[np.uint8]) -> None:
 
 def _strips(image: NDArray[np.uint8]) -> tuple[int, int]:
     """How many first and last rows are padding."""
-    rows = image.astype(np.float32)
-    flat = rows.std(axis=1) < _FLAT_STD
-    colour = _PADDING if image.ndim == 3 else _PADDING @ _LUMINANCE / 1000
-    near = np.abs(rows.mean(axis=1) - colour) < _FAR
-    if image.ndim == 3:
-        flat, near = flat.all(axis=1), near.all(axis=1)
-    picture = np.flatnonzero(~(flat & near))
     side = image.shape[0]
+    # Most images have none, and then their outermost rows tell.
+    if not _padding(image[:: max(side - 1, 1)]).any():
+        return 0, 0
+    picture = np.flatnonzero(~_padding(image))
     if picture.size == 0 or picture[-1] + 1 - picture[0] < _MIN_LEFT * side:
         return 0, 0
     first, last = int(picture[0]), int(side - 1 - picture[-1])
     least = _MIN_SHARE * side
     return first if first >= least else 0, last if last >= least else 0
+
+
+def _padding(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which rows are flat and of the padding's colour."""
+    levels = rows.astype(np.float32)
+    colour = _PADDING if rows.ndim == 3 else _PADDING @ _LUMINANCE / 1000
+    fits = (levels.std(axis=1) < _FLAT_STD) & (np.abs(levels.mean(axis=1) - colour) < _FAR)
+    return fits.all(axis=1) if rows.ndim == 3 else fits

@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from generator.records import Domain
 
 # What LLaVA-style preprocessing pads a picture to a square with: the mean colour of CLIP's training images. Decoded
-# from image tokens it comes back within a few levels.
+# from image tokens it comes back within 10 levels, in the outermost row within 16 (measured on published samples).
 _PADDING = np.array([122.8, 116.7, 104.1])
 _LUMINANCE = np.array([299, 587, 114], dtype=np.uint32)  # ITU-R BT.601, thousandths
-_FAR = 12.0  # levels that a row of padding may be off
+_FAR = 18.0  # levels that a row of padding may be off
 _FLAT_STD = 6.0  # levels within a row of padding
 _MIN_SHARE = 0.02  # of the side: a narrower strip is no padding
 _MIN_LEFT = 0.25  # of the side: what remains must be a picture
@@ -107,5 +107,5 @@ def _padding(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which rows are flat and of the padding's colour."""
     levels = rows.astype(np.float32)
     colour = _PADDING if rows.ndim == 3 else _PADDING @ _LUMINANCE / 1000
-    fits = (levels.std(axis=1) < _FLAT_STD) & (np.abs(levels.mean(axis=1) - colour) < _FAR)
-    return fits.all(axis=1) if rows.ndim == 3 else fits
+    fits: NDArray[np.bool_] = (levels.std(axis=1) < _FLAT_STD) & (np.abs(levels.mean(axis=1) - colour) < _FAR)
+    return np.all(fits, axis=1) if rows.ndim == 3 else fits

@@ -33,6 +33,14 @@ def need(*programs: str) -> None:
         pytest.skip(message)
 
 
+def viewer() -> str:
+    """The program of dcmtk that renders images: `dcm2img`, which was called `dcmj2pnm` before dcmtk 3.6.9."""
+    if shutil.which("dcm2img") is not None:
+        return "dcm2img"
+    need("dcmj2pnm")
+    return "dcmj2pnm"
+
+
 def output(*command: str | Path) -> str:
     """What a program prints on both streams; the test fails when it fails."""
     done = subprocess.run([str(one) for one in command], capture_output=True, text=True, check=False, timeout=60)

@@ -50,6 +50,8 @@ def test_a_job_makes_the_same_bytes_twice_which_verify_and_reproduce_accept(tmp_
         assert row.dicom_path is not None
         image = pydicom.dcmread(io.BytesIO(read_object(one, row.dicom_path)))
         assert image.PatientID == f"SYN-{row.pair_id}"
+    if "archive" in form:
+        assert f"shards/<shard>/dicom.{form['archive']}/<pair_id>/image.dcm" in (one / "README.md").read_text()
     again = reproduce(one, rows[0].pair_id, PARTS)
     assert again.files == (rows[0].dicom_path, rows[0].dicom_path.replace("image.dcm", "report.dcm"))
 

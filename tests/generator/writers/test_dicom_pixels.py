@@ -37,6 +37,12 @@ def test_padding_bars_are_found_and_cut_off(bars):
     assert stored[:, -1].std() > 20
 
 
+def test_a_border_column_that_the_decoder_bent_does_not_hide_the_bar():
+    image = padded(left=21, right=22, noise=2)
+    image[:, -1] = (112, 113, 89)  # as in a published sample
+    assert padding_bars("chest_xray", image) == Bars(left=21, right=22)
+
+
 def test_padding_of_a_grey_image_is_found_by_its_level():
     grey = padded(left=16, right=16)[:, :, 1]
     assert padding_bars("chest_xray", grey) == Bars(left=16, right=16)

@@ -15,7 +15,7 @@ from generator.spec_sections import DicomSection
 from generator.writers.dicom import TRANSFER_SYNTAXES, DicomWriter
 from generator.writers.dicom_pixels import stored_pixels
 from generator.writers.dicom_report import sections
-from tests.generator.dicom_tools import complaints, need, output
+from tests.generator.dicom_tools import complaints, need, output, viewer
 from tests.generator.pair_factory import make_pair, make_provenance
 
 pytestmark = pytest.mark.slow
@@ -90,14 +90,13 @@ def test_dcmtk_dumps_every_object_and_reads_the_marks(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dcmtk_renders_the_levels_that_were_generated(tmp_path, kind):
-    need("dcmj2pnm")
     index, section, provenance, _ = KINDS[kind]
     for pair in pairs(index):
         image, _ = written(tmp_path, pair, section, provenance)
         target = tmp_path / "image.pnm"
         # With the window that the object gives, if any, as a viewer shows it.
         window = ["+Wi", "1"] if "WindowCenter" in pydicom.dcmread(image) else []
-        output("dcmj2pnm", *window, "--write-raw-pnm", image, target)
+        output(viewer(), *window, "--write-raw-pnm", image, target)
         rendered = np.asarray(Image.open(target))
         expected = stored_pixels(pair.request.prompt.domain, pair.image)
         assert rendered.shape == expected.shape

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -30,13 +30,17 @@ _TEXT = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Rule:
-    """One attribute that an object must have: where, and whether it must hold something."""
+@dataclass(frozen=True)
+class _Rules:
+    """What the tables ask of an object, or of every item of a sequence in it.
 
-    path: tuple[str, ...]
-    keyword: str
-    filled: bool
+    Attributes:
+        wanted: keyword to whether the attribute must hold something.
+        below: the rules of the items of a sequence, by its keyword.
+    """
+
+    wanted: dict[str, bool] = field(default_factory=dict)
+    below: dict[str, _Rules] = field(default_factory=dict)
 
 
 def structure_problems(dataset: Dataset) -> Iterator[str]:
@@ -47,19 +51,22 @@ def structure_problems(dataset: Dataset) -> Iterator[str]:
         return
     # What it finds is reported, not warned about.
     with config.disable_value_validation():
-        found = [problem for rule in rules for problem in _missing(dataset, rule)]
+        found = list(_missing(dataset, rules, ""))
         found += [problem for element in dataset.iterall() for problem in _value_problems(element)]
     yield from found
 
 
-def _missing(dataset: Dataset, rule: _Rule) -> Iterator[str]:
-    """Where an attribute is missing or empty."""
-    where = "/".join((*rule.path, rule.keyword))
-    for item in _items(dataset, rule.path):
-        if rule.keyword not in item:
-            yield f"{where} is missing"
-        elif rule.filled and item[rule.keyword].is_empty:
-            yield f"{where} is empty"
+def _missing(item: Dataset, rules: _Rules, where: str) -> Iterator[str]:
+    """Which attributes are missing or empty, in an item and in those below it."""
+    for keyword, filled in rules.wanted.items():
+        if keyword not in item:
+            yield f"{where}{keyword} is missing"
+        elif filled and item[keyword].is_empty:
+            yield f"{where}{keyword} is empty"
+    for element in item:
+        if element.VR == "SQ" and element.keyword in rules.below:
+            for below in element.value:
+                yield from _missing(below, rules.below[element.keyword], f"{where}{element.keyword}/")
 
 
 def _value_problems(element: DataElement) -> Iterator[str]:
@@ -73,29 +80,22 @@ def _value_problems(element: DataElement) -> Iterator[str]:
             yield f"{element.keyword or element.tag}: {error}"
 
 
-def _items(dataset: Dataset, path: Sequence[str]) -> Iterator[Dataset]:
-    """Every sequence item at a path; none where a sequence on the way is absent or empty."""
-    if not path:
-        yield dataset
-        return
-    for item in dataset.get(path[0]) or ():
-        yield from _items(item, path[1:])
-
-
 @cache
-def _rules(sop_class: UID) -> tuple[_Rule, ...] | None:
+def _rules(sop_class: UID) -> _Rules | None:
     """The attributes of type 1 and 2 of the mandatory modules of a SOP class; None for one the tables do not have."""
     iod = _table("sop_class_iod_map").get(str(sop_class))
     if iod is None:
         return None
     modules, attributes = _table("iod_module_map")[iod], _table("module_attribute_map")
-    mandatory = [one["key"] for one in modules if one["usage"] == "M" and one["key"] not in _CONDITIONAL]
-    return tuple(
-        _Rule(path=tuple(one["path"]), keyword=one["keyword"], filled=one["type"] == "1")
-        for module in mandatory
-        for one in attributes[module]
-        if one["type"] in ("1", "2") and tuple(one["path"]) not in _FUNCTIONAL_GROUPS
-    )
+    rules = _Rules()
+    for module in (one["key"] for one in modules if one["usage"] == "M" and one["key"] not in _CONDITIONAL):
+        for one in attributes[module]:
+            if one["type"] in ("1", "2") and tuple(one["path"]) not in _FUNCTIONAL_GROUPS:
+                place = rules
+                for keyword in one["path"]:
+                    place = place.below.setdefault(keyword, _Rules())
+                place.wanted[one["keyword"]] = place.wanted.get(one["keyword"], False) or one["type"] == "1"
+    return rules
 
 
 @cache

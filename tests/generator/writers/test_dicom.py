@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import io
 import uuid
 
@@ -200,3 +201,8 @@ def test_a_report_that_dicom_cannot_hold_names_the_pair(changes, words):
 def test_terms_that_do_not_fit_are_refused_before_anything_is_written():
     with pytest.raises(SpecError, match=r"1065 characters where DICOM \(0018,A003\) holds 1024"):
         DicomWriter(make_provenance(training_data_terms=("x" * 1000,)), DicomSection())
+
+
+def test_an_early_date_has_four_digits_of_the_year():
+    image, _ = objects(make_pair(0), date=datetime.date(987, 1, 5))
+    assert image.StudyDate == image.InstanceCreationDate == "09870105"

@@ -97,3 +97,17 @@ def test_burned_in_annotation_is_denied_only_where_no_patient_can_be_named():
     assert "BurnedInAnnotation" not in given
     assert given.ImageComments == "SYNTHETIC - NOT FOR DIAGNOSTIC USE"
     assert image_of(make_pair(0), task="image_to_report", phantom=True).BurnedInAnnotation == "NO"
+
+
+@pytest.mark.parametrize("syntax", ["explicit_vr_little_endian", "jpeg_ls_lossless", "jpeg_2000_lossless"])
+def test_a_whole_slide_reader_finds_the_matrix_and_its_colours(syntax):
+    import highdicom
+
+    pair = make_pair(1)
+    section = DicomSection(microns_per_pixel=0.5, transfer_syntax=syntax)
+    content = DicomWriter(make_provenance(), section).objects(pair)["image.dcm"]
+    slide = highdicom.imread(io.BytesIO(content))
+    assert slide.is_tiled
+    for colours in (False, True):
+        matrix = slide.get_total_pixel_matrix(dtype=np.uint8, apply_icc_profile=colours)
+        assert np.abs(matrix.astype(int) - pair.image).max() <= colours

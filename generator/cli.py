@@ -11,6 +11,7 @@ import typer
 
 from generator.errors import DrainedError, MedimError, QuarantineError, SpecError
 from generator.spec import AugmentSpec, EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, load_spec
+from generator.spec_sections import is_url
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,16 +24,25 @@ app = typer.Typer(
 SUBMITTED_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="job file, e.g. jobs/quickstart.yaml")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="output folder of a generate job")]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="output folder of a generate job, or s3://bucket/prefix")]
 Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="replaces output.dir of the job file")]
 
 
 @app.command()
-def plan(spec: SpecFile, out: Out = None) -> None:
+def plan(
+    spec: SpecFile,
+    out: Out = None,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="one line of JSON for `ray job submit --metadata-json`")
+    ] = False,
+) -> None:
     """Say what a job will make and what that costs; write nothing."""
-    from generator.cli_text import plan_text, settings_text
+    from generator.cli_text import metadata_text, plan_text, settings_text
 
     job = load_spec(spec, out)
+    if metadata:
+        print(metadata_text(job))
+        return
     print(plan_text(job) if isinstance(job, GenerateSpec) else settings_text(job))
 
 
@@ -133,9 +143,10 @@ def refuse_lost_output(job: JobSpec) -> None:
     Raises:
         SpecError: it is relative, and this is the driver of a submitted Ray job.
     """
-    if SUBMITTED_JOB in os.environ and not Path(job.output.dir).is_absolute():
+    place = job.output.dir
+    if SUBMITTED_JOB in os.environ and not is_url(place) and not Path(place).is_absolute():
         raise SpecError(
-            f"{job.source}: output.dir = {job.output.dir!r} is relative, and in a submitted Ray job it would be lost "
+            f"{job.source}: output.dir = {place!r} is relative, and in a submitted Ray job it would be lost "
             f"with the working copy. Give an absolute folder that all nodes see, e.g. --out /mnt/shared/{job.name}."
         )
 

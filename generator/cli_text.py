@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from generator.estimate import Estimate, estimate, uses_gpu
 from generator.plan import make_plan
 from generator.spec import GenerateSpec, JobSpec, to_yaml
+from generator.spec_sections import is_url
 
 if TYPE_CHECKING:
     from generator.job import JobResult
@@ -53,6 +55,11 @@ def settings_text(job: JobSpec) -> str:
     return f"# {job.source}: kind {job.kind}; nothing was written\n{to_yaml(job)}".rstrip()
 
 
+def metadata_text(job: JobSpec) -> str:
+    """What a submitted job should say of itself, as the text-to-text JSON that Ray takes."""
+    return json.dumps({"job": job.name, "spec_sha256": job.sha256, "output_dir": job.output.dir}, ensure_ascii=False)
+
+
 def preview_text(spec: GenerateSpec, found: Preview) -> str:
     """What the preview made and measured."""
     rows = [
@@ -81,16 +88,21 @@ def result_text(result: JobResult) -> str:
     made = f"{result.made} made now" if result.made else "nothing was left to do"
     copies = f", {result.duplicates} exact copies left out of data/" if result.duplicates else ""
     rows = [
-        ("dataset", str(result.out)),
+        ("dataset", result.out),
         ("shards", f"{result.shards}, {made}"),
         ("pairs", f"{result.pairs}: {result.kept} kept, {result.dropped} dropped, {result.quarantined} quarantined"),
         *((f"  {reason}", str(count)) for reason, count in result.rejects.items()),
         ("data", f"{result.data_rows} pairs{copies}"),
-        ("contact sheet", f"{result.out / 'contact_sheet.png'}"),
-        ("card", f"{result.out / 'README.md'}"),
-        ("read it", f"datasets.load_dataset({str(result.out)!r})"),
+        ("contact sheet", f"{result.out}/contact_sheet.png"),
+        ("card", f"{result.out}/README.md"),
+        ("read it", f"datasets.{reader(result.out)}"),
     ]
     return table(rows)
+
+
+def reader(out: str) -> str:
+    """The call that gives the pairs to a trainer."""
+    return f'load_dataset("parquet", data_files="{out}/data/*.parquet")' if is_url(out) else f"load_dataset({out!r})"
 
 
 def cost_text(cost: Estimate) -> str:

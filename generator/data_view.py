@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from generator.provenance import Provenance
 from generator.records import FileRecord
 from generator.schema import ROW_GROUP_ROWS, pairs_schema
-from generator.store import new_attempt, shard_folder
+from generator.store import Source, Store, shard_name
 from generator.writers.parquet import PAIRS_FILE, open_parquet
 
 DATA = "data"
 FILE_BYTES = 256 * 1024 * 1024
+_PIECE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,42 +45,42 @@ class DataView:
 
 
 def build_data_view(
-    out: Path, shards: int, provenance: Provenance, *, total_bytes: int, file_bytes: int = FILE_BYTES
+    store: Store, shards: int, provenance: Provenance, *, total_bytes: int, file_bytes: int = FILE_BYTES
 ) -> DataView:
     """`data/train-XXXXX-of-XXXXX.parquet` exist, all of them, and nothing else is in `data/`.
 
     Args:
-        out: the dataset.
+        store: of the dataset.
         shards: how many there are, all committed.
         provenance: of the job.
         total_bytes: size of all `pairs.parquet` together.
         file_bytes: target size of a file; files are of about equal size, and no larger than one row group above it.
     """
     limit = total_bytes / max(1, -(-total_bytes // file_bytes))
-    draft = new_attempt(out, 0, 0)
+    draft = store.new_attempt(0, 0)
     try:
         with closing(_Seen(draft / "seen.sqlite")) as seen:
-            paths = _write_files(draft, _new_rows(out, shards, seen), pairs_schema(provenance), limit)
+            paths = _write_files(draft, _new_rows(store, shards, seen), pairs_schema(provenance), limit)
             rows, duplicates = seen.new, seen.copies
         made = draft / DATA
         made.mkdir()
         for number, path in enumerate(paths):
             path.rename(made / f"train-{number:05d}-of-{len(paths):05d}.parquet")
-        target = out / DATA
-        if target.exists():
-            target.rename(draft / "replaced")
-        made.rename(target)
+        files = tuple(file_record(path, f"{DATA}/{path.name}") for path in sorted(made.iterdir()))
+        store.replace_folder(DATA, made)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    files = tuple(file_record(path, out) for path in sorted(target.iterdir()))
     return DataView(rows=rows, duplicates=duplicates, files=files)
 
 
-def file_record(path: Path, root: Path) -> FileRecord:
-    """Size and sha256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileRecord(path=path.relative_to(root).as_posix(), size=path.stat().st_size, sha256=digest)
+def file_record(source: Source, name: str) -> FileRecord:
+    """Size and sha256 of a file, read in pieces; `name` is what the record calls it."""
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return FileRecord(path=name, size=size, sha256=digest.hexdigest())
 
 
 class _Seen:
@@ -107,10 +108,10 @@ class _Seen:
         self._database.close()
 
 
-def _new_rows(out: Path, shards: int, seen: _Seen) -> Iterator[pa.Table]:
+def _new_rows(store: Store, shards: int, seen: _Seen) -> Iterator[pa.Table]:
     """The kept rows of every shard in order, without those that were seen."""
-    for index in range(shards):
-        with pq.ParquetFile(shard_folder(out, index) / PAIRS_FILE) as file:
+    for source in store.sources(f"{shard_name(index)}/{PAIRS_FILE}" for index in range(shards)):
+        with pq.ParquetFile(source) as file:
             for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
                 keys = zip(batch.column("image_sha256").to_pylist(), batch.column("report").to_pylist(), strict=True)
                 mask = pa.array([seen.is_new(*key) for key in keys], pa.bool_())

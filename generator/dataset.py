@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from generator.errors import StoreError
 from generator.records import Domain, Task
 from generator.schema import SCHEMA_VERSION, SCORE_PREFIX
+from generator.store import Source, Store, store_at
 from generator.writers.png import decode_png
 
 _CACHED_ROW_GROUPS = 4
@@ -104,7 +105,7 @@ class Row:
 class _RowGroup:
     """Where some consecutive rows lie."""
 
-    path: Path
+    source: Source
     number: int
     rows: int
 
@@ -119,9 +120,9 @@ class Dataset:
         StoreError: a file cannot be read, or has another schema version.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Source]) -> None:
         self.files = tuple(files)
-        self._groups = [group for path in self.files for group in _row_groups(path)]
+        self._groups = [group for source in self.files for group in _row_groups(source)]
         self._ends = np.cumsum([group.rows for group in self._groups], dtype=np.int64).tolist()
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
 
@@ -139,7 +140,7 @@ class Dataset:
         return row_of(self._table(number).slice(position - start, 1).to_pylist()[0])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without decoded row groups: workers get the paths alone."""
+        """Without decoded row groups: workers read their own."""
         return {**self.__dict__, "_cache": OrderedDict()}
 
     def rows(self, domain: Domain | None = None, *, part: int = 0, parts: int = 1) -> Iterator[Row]:
@@ -196,19 +197,20 @@ class Dataset:
         return self._cache[number]
 
 
-def open_dataset(folder: Path | str) -> Dataset:
+def open_dataset(folder: Path | str | Store) -> Dataset:
     """The kept and deduplicated pairs of a finished dataset.
 
     Raises:
         StoreError: the folder holds no finished dataset.
     """
-    files = sorted((Path(folder) / "data").glob("*.parquet"))
-    if not files:
+    store = store_at(folder)
+    names = [name for name in store.files("data") if name.endswith(".parquet")]
+    if not names:
         raise StoreError(
-            f"{folder}: there is no data/*.parquet, so no finished dataset; finish the job with `medim run`, "
+            f"{store}: there is no data/*.parquet, so no finished dataset; finish the job with `medim run`, "
             "which makes what is missing"
         )
-    return Dataset(files)
+    return Dataset(list(store.sources(names)))
 
 
 def row_of(values: Mapping[str, Any]) -> Row:
@@ -222,25 +224,25 @@ def row_of(values: Mapping[str, Any]) -> Row:
     return Row(**plain, png=values["image"]["bytes"], scores=scores)
 
 
-def _row_groups(path: Path) -> list[_RowGroup]:
+def _row_groups(source: Source) -> list[_RowGroup]:
     try:
-        metadata = pq.read_metadata(path)
+        metadata = pq.read_metadata(source)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"{path}: cannot be read as Parquet ({error}); `medim verify` tells what is damaged"
+            f"{source}: cannot be read as Parquet ({error}); `medim verify` tells what is damaged"
         ) from error
     version = (metadata.metadata or {}).get(b"schema_version", b"none").decode()
     if version != str(SCHEMA_VERSION):
         raise StoreError(
-            f"{path}: schema version is {version}, this release reads {SCHEMA_VERSION}; use the release that wrote it"
+            f"{source}: schema version is {version}, this release reads {SCHEMA_VERSION}; use the release that wrote it"
         )
-    return [_RowGroup(path, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
+    return [_RowGroup(source, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
 
 
 def _read(group: _RowGroup, names: list[str] | None = None) -> pa.Table:
-    with pq.ParquetFile(group.path) as file:
+    with pq.ParquetFile(group.source) as file:
         return file.read_row_group(group.number, columns=names)
 
 
-def _names(files: Sequence[Path]) -> str:
-    return str(files[0]) if len(files) == 1 else f"{files[0].parent} ({len(files)} files)"
+def _names(files: Sequence[Source]) -> str:
+    return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"

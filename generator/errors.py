@@ -9,6 +9,7 @@ MedimError
 |-- ReplicaError       a replica cannot start (weights, device): the job stops early
 |-- ResourceError      fewer resources than one replica needs
 |-- StoreError         the output folder cannot be used: not writable, made from another spec or other weights
+|   `-- OutageError    an object store did not answer for long; a shard's attempt counts as failed and is repeated
 |-- VerifyError        a finished dataset does not hold what its records say
 |-- DrainedError       the job was told to stop and did so cleanly (exit 143)
 `-- QuarantineError    more rows were quarantined than the job allows (exit 3)
@@ -63,6 +64,10 @@ class ResourceError(MedimError):
 
 class StoreError(MedimError):
     """The output folder cannot be used: not writable, or made from another spec or other weights."""
+
+
+class OutageError(StoreError):
+    """An object store did not answer for as long as was tried; a shard's attempt counts as failed and is repeated."""
 
 
 class VerifyError(MedimError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from generator.records import ShardRecord
+
+Kind = Literal["opened", "committed", "failed", "note", "finalising"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +27,12 @@ class JobEvent:
         kept: of `pairs_done`.
         dropped: of `pairs_done`.
         quarantined: of `pairs_done`.
-        record: of the shard that was committed.
+        rejects: dropped pairs by reason; a pair may have several.
+        replicas: that are loaded and at work.
+        record: of the shard that was committed, without its files.
     """
 
-    kind: Literal["opened", "committed", "failed", "note", "finalising"]
+    kind: Kind
     message: str
     shards_done: int
     shards_total: int
@@ -36,6 +41,8 @@ class JobEvent:
     kept: int
     dropped: int
     quarantined: int
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    replicas: int = 0
     record: ShardRecord | None = None
 
 
@@ -58,7 +65,7 @@ def note(message: str, *, done: int = 0, total: int = 0) -> JobEvent:
 
 
 class Progress:
-    """Counts what is committed, and tells.
+    """Counts what is committed, and tells. It holds sums, so its size does not grow with shards or pairs.
 
     Args:
         shards: planned.
@@ -68,41 +75,48 @@ class Progress:
     """
 
     def __init__(self, shards: int, pairs: int, records: Iterable[ShardRecord], on_event: OnEvent) -> None:
-        self._shards = shards
-        self._pairs = pairs
-        self._records = {record.index: record for record in records}
-        self._on_event = on_event
+        self._shards, self._pairs, self._on_event = shards, pairs, on_event
+        self._sums: Counter[str] = Counter()
+        self._rejects: Counter[str] = Counter()
+        self._sick: dict[int, int] = {}
+        self.replicas = 0
+        for record in records:
+            self._count(record)
 
     @property
-    def records(self) -> list[ShardRecord]:
-        """Of the committed shards, by index."""
-        return [record for _, record in sorted(self._records.items())]
+    def sick(self) -> dict[int, int]:
+        """Quarantined rows of every committed shard that has some, by index."""
+        return dict(sorted(self._sick.items()))
 
     def committed(self, record: ShardRecord) -> None:
         """The shard counts as committed, and that was told."""
-        self._records[record.index] = record
+        self._count(record)
         counts = f"{record.kept} kept, {record.dropped} dropped, {record.quarantined} quarantined"
         self.tell("committed", f"shard {record.index}: {counts}", record)
 
-    def tell(
-        self,
-        kind: Literal["opened", "committed", "failed", "note", "finalising"],
-        message: str,
-        record: ShardRecord | None = None,
-    ) -> None:
+    def tell(self, kind: Kind, message: str, record: ShardRecord | None = None) -> None:
         """It was told."""
-        done = self._records.values()
         self._on_event(
             JobEvent(
                 kind=kind,
                 message=message,
-                shards_done=len(done),
+                shards_done=self._sums["shards"],
                 shards_total=self._shards,
-                pairs_done=sum(one.pairs for one in done),
+                pairs_done=self._sums["pairs"],
                 pairs_total=self._pairs,
-                kept=sum(one.kept for one in done),
-                dropped=sum(one.dropped for one in done),
-                quarantined=sum(one.quarantined for one in done),
+                kept=self._sums["kept"],
+                dropped=self._sums["dropped"],
+                quarantined=self._sums["quarantined"],
+                rejects=dict(self._rejects),
+                replicas=self.replicas,
                 record=record,
             )
         )
+
+    def _count(self, record: ShardRecord) -> None:
+        self._sums["shards"] += 1
+        for name in ("pairs", "kept", "dropped", "quarantined"):
+            self._sums[name] += getattr(record, name)
+        self._rejects.update(record.rejects)
+        if record.quarantined:
+            self._sick[record.index] = record.quarantined

@@ -6,8 +6,7 @@ Everything is made from the shards and the spec, so running it again gives the s
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from generator.plan import Plan
 from generator.provenance import Provenance, provenance_of
 from generator.records import FileRecord, ReplicaFacts
 from generator.spec import GenerateSpec
-from generator.store import SUCCESS
+from generator.store import SUCCESS, Store, shard_name, store_at
 from generator.tally import shard_records, tally
 
 CARD = "README.md"
@@ -48,7 +47,7 @@ class Totals:
     data_rows: int
 
 
-def finalise(out: Path, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts) -> Totals:
+def finalise(out: Path | str | Store, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts) -> Totals:
     """The dataset is finished but for `_SUCCESS`, which is gone if there was one.
 
     Args:
@@ -60,26 +59,22 @@ def finalise(out: Path, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts) -> 
     Raises:
         StoreError: a shard is missing, or was made from another spec or other weights.
     """
+    store = store_at(out)
     provenance, shards = provenance_of(spec, facts), plan.shards
-    sums = tally(out, shards, provenance)
-    (out / SUCCESS).unlink(missing_ok=True)
-    view = build_data_view(out, shards, provenance, total_bytes=sums.pairs_bytes)
-    tiles = choose_tiles(open_dataset(out))
+    sums = tally(store, shards, provenance)
+    store.remove(SUCCESS)
+    view = build_data_view(store, shards, provenance, total_bytes=sums.pairs_bytes)
+    tiles = choose_tiles(open_dataset(store))
     sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
     card = dataset_card(spec, provenance, sums, view)
-    _publish(out / CONTACT_SHEET, lambda path: path.write_bytes(sheet))
-    _publish(out / CARD, lambda path: path.write_text(card, encoding="utf-8"))
+    with store.draft(CONTACT_SHEET) as path:
+        path.write_bytes(sheet)
+    with store.draft(CARD) as path:
+        path.write_text(card, encoding="utf-8")
     head = manifest_head(spec, provenance, facts, sums, view, shards)
-    _publish(
-        out / MANIFEST,
-        lambda path: write_manifest(
-            path,
-            head,
-            _files(out, shards, provenance, view.files),
-            facts.device,
-            (record for _, record in shard_records(out, shards, provenance)),
-        ),
-    )
+    files, records = _files(store, shards, provenance, view.files), shard_records(store, shards, provenance)
+    with store.draft(MANIFEST) as path:
+        write_manifest(path, head, files, facts.device, records)
     return Totals(
         pairs=sums.pairs,
         kept=sums.kept,
@@ -90,23 +85,14 @@ def finalise(out: Path, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts) -> 
     )
 
 
-def _files(out: Path, shards: int, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:
+def _files(store: Store, shards: int, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:
     """Every file that is the same wherever the dataset is made; shard files as their shard recorded them.
 
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
     for name in (CARD, CONTACT_SHEET, "plan.json"):
-        yield file_record(out / name, out)
+        yield file_record(store.source(name), name)
     yield from data
-    for folder, record in shard_records(out, shards, provenance):
+    for record in shard_records(store, shards, provenance):
         for file in record.files:
-            yield replace(file, path=f"{folder.relative_to(out).as_posix()}/{file.path}")
-
-
-def _publish(path: Path, write: Callable[[Path], object]) -> None:
-    """The file is there at once and whole, and on disk."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    write(draft)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
+            yield replace(file, path=f"{shard_name(record.index)}/{file.path}")

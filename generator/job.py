@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts, ShardRecord
 from generator.scheduling import Schedule
 from generator.spec import GenerateSpec
+from generator.spec_sections import is_url
 from generator.station import Parts, StationSetup, imported
-from generator.store import SUCCESS, committed, open_dataset, sweep, tidy
+from generator.store import SUCCESS, Store, open_dataset, store_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class JobResult:
         rejects: dropped pairs by reason; a pair may have several.
     """
 
-    out: Path
+    out: str
     shards: int
     made: int
     pairs: int
@@ -67,25 +69,26 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         QuarantineError: the dataset is complete, but more rows were quarantined than the job allows.
     """
     parts = parts or Parts()
-    out = Path(spec.output.dir).absolute()
+    place = spec.output.dir
+    store = store_at(place if is_url(place) else Path(place).absolute())
     plan = make_plan(spec)
     facts: ReplicaFacts = imported(parts.facts)(spec)
-    open_dataset(out, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
-    sweep(out, spec.compute.shard_deadline_s)
-    records = _checked(out, plan, facts)
-    progress = Progress(plan.shards, plan.pairs, records.values(), on_event)
-    missing = [index for index in range(plan.shards) if index not in records]
-    progress.tell("opened", f"{spec.name}: {len(missing)} of {plan.shards} shards to make, in {out}")
+    open_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
+    store.sweep(spec.compute.shard_deadline_s)
+    done: set[int] = set()
+    progress = Progress(plan.shards, plan.pairs, _checked(store, plan, facts, done), on_event)
+    missing = [index for index in range(plan.shards) if index not in done]
+    progress.tell("opened", f"{spec.name}: {len(missing)} of {plan.shards} shards to make, in {store}")
     if missing:
-        (out / SUCCESS).unlink(missing_ok=True)
-        setup = StationSetup(spec=spec, out=out, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
+        store.remove(SUCCESS)
+        setup = StationSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
         schedule = Schedule(missing, lambda index: _rows(plan, index), spec.compute.max_retries)
         facts = _execute(setup, schedule, plan, progress, local=local)
-    if missing or not (out / SUCCESS).exists():
+    if missing or not store.exists(SUCCESS):
         progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
-        finalise(out, spec, plan, facts)
-    _settle(out, spec, progress.records)
-    return _result(out, len(missing))
+        finalise(store, spec, plan, facts)
+    _settle(store, spec, progress.sick)
+    return _result(store, len(missing))
 
 
 def _execute(setup: StationSetup, schedule: Schedule, plan: Plan, progress: Progress, *, local: bool) -> ReplicaFacts:
@@ -102,51 +105,50 @@ def _rows(plan: Plan, index: int) -> tuple[str, ...]:
     return tuple(request.pair_id for request in plan.shard(index).requests)
 
 
-def _checked(out: Path, plan: Plan, facts: ReplicaFacts) -> dict[int, ShardRecord]:
-    """The committed shards, all of them this job's.
+def _checked(store: Store, plan: Plan, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
+    """The committed shards, all of them this job's, one at a time; their indices are added to `done`.
 
     Raises:
         StoreError: one is damaged, or of another job.
     """
-    records = committed(out)
-    for index, record in records.items():
+    for record in store.committed():
         mine = (record.spec_sha256, record.model_sha256) == (plan.spec_sha256, facts.model_sha256)
-        if index >= plan.shards or not mine:
+        if record.index >= plan.shards or not mine:
             raise StoreError(
-                f"{out}: shard {index} was made from spec {record.spec_sha256[:12]} and weights "
+                f"{store}: shard {record.index} was made from spec {record.spec_sha256[:12]} and weights "
                 f"{record.model_sha256[:12]}, this job has {plan.spec_sha256[:12]}, {facts.model_sha256[:12]} and "
                 f"{plan.shards} shards. Somebody put it there: move it away and run again."
             )
-    return records
+        done.add(record.index)
+        yield record
 
 
-def _settle(out: Path, spec: GenerateSpec, records: list[ShardRecord]) -> None:
+def _settle(store: Store, spec: GenerateSpec, sick: Mapping[int, int]) -> None:
     """`_SUCCESS` says that the dataset is complete.
 
     Raises:
         QuarantineError: too many rows are missing for that.
     """
-    sick = {record.index: record.quarantined for record in records if record.quarantined}
     total, allowed = sum(sick.values()), spec.compute.max_quarantined
     if total > allowed:
-        (out / SUCCESS).unlink(missing_ok=True)
+        store.remove(SUCCESS)
         first = ", ".join(str(index) for index in list(sick)[:10])
         raise QuarantineError(
-            f"{out}: {total} rows were quarantined, compute.max_quarantined = {allowed}; they are in shards/*/"
+            f"{store}: {total} rows were quarantined, compute.max_quarantined = {allowed}; they are in shards/*/"
             f"_rejected.parquet with their errors, first in shards {first}. All else is made. To try them again, mend "
             "the cause, delete those shard folders and run the same command; to accept them, raise max_quarantined."
         )
-    (out / SUCCESS).touch()
+    store.mark(SUCCESS)
     # What a killed driver left running when this run began has died since.
-    sweep(out, spec.compute.shard_deadline_s)
-    tidy(out)
+    store.sweep(spec.compute.shard_deadline_s)
+    store.tidy()
 
 
-def _result(out: Path, made: int) -> JobResult:
-    manifest = read_manifest(out)
+def _result(store: Store, made: int) -> JobResult:
+    manifest = read_manifest(store)
     counts = manifest["counts"]
     return JobResult(
-        out=out,
+        out=str(store),
         shards=counts["shards"],
         made=made,
         pairs=counts["pairs"],

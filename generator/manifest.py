@@ -14,6 +14,7 @@ from generator.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Prove
 from generator.records import FileRecord, ReplicaFacts, ShardRecord
 from generator.schema import SCHEMA_VERSION
 from generator.spec import GenerateSpec
+from generator.store import Store
 from generator.tally import Rate, Tally
 
 MANIFEST = "manifest.json"
@@ -81,15 +82,15 @@ def write_manifest(
         file.write("\n    ]\n  }\n}\n")
 
 
-def read_manifest(out: Path) -> dict[str, Any]:
+def read_manifest(store: Store) -> dict[str, Any]:
     """What `manifest.json` holds.
 
     Raises:
         StoreError: it is missing or broken.
     """
-    path = out / MANIFEST
+    path = f"{store}/{MANIFEST}"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(store.read(MANIFEST))
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path}: cannot be read ({error}); `medim run` writes it when every shard is committed"

@@ -17,9 +17,9 @@ from generator.job import run_job
 from generator.plan import deal, make_plan
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
-from generator.spec_sections import PhantomInputs
+from generator.spec_sections import PhantomInputs, is_url
 from generator.station import Parts, imported
-from generator.store import committed, read_spec
+from generator.store import committed, read_spec, store_at
 
 LARGEST_BATCH = 1024
 
@@ -48,7 +48,7 @@ class Preview:
 
 
 def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts | None = None) -> Preview:
-    """The first pairs of a job lie in `<output.dir>_preview`, replacing an earlier preview.
+    """The first pairs of a job lie in `preview_folder(spec)`, replacing an earlier preview.
 
     Args:
         spec: the whole job.
@@ -71,7 +71,7 @@ def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts
     seconds = float(record.run["seconds"]) / batch_rows(record.pairs, spec.sampling.batch_size) * wasted
     device = str(record.run["device"])
     return Preview(
-        folder=result.out,
+        folder=Path(result.out),
         pairs=result.pairs,
         kept=result.kept,
         device=device,
@@ -93,7 +93,7 @@ def first_pairs(spec: GenerateSpec, count: int) -> GenerateSpec:
         "compute": spec.compute.model_copy(
             update={"replicas": 1, "pairs_per_shard": count, "max_retries": 0, "max_quarantined": count}
         ),
-        "output": spec.output.model_copy(update={"dir": f"{spec.output.dir.rstrip('/')}_preview"}),
+        "output": spec.output.model_copy(update={"dir": preview_folder(spec)}),
     }
     if spec.inputs is None:
         counts = np.bincount(deal([one.pairs for one in spec.prompts])[:count], minlength=len(spec.prompts))
@@ -106,6 +106,12 @@ def first_pairs(spec: GenerateSpec, count: int) -> GenerateSpec:
     return spec.model_copy(update=changes)
 
 
+def preview_folder(spec: GenerateSpec) -> str:
+    """Where the preview of a job goes: beside its folder, or here when that is an object store, to be looked at."""
+    place = spec.output.dir.rstrip("/")
+    return f"out/{spec.name[:32]}_preview" if is_url(place) else f"{place}_preview"
+
+
 def make_room(small: GenerateSpec) -> None:
     """The folder of the preview is free.
 
@@ -115,7 +121,7 @@ def make_room(small: GenerateSpec) -> None:
     folder = Path(small.output.dir)
     if not folder.exists():
         return
-    if not (folder / "spec.yaml").is_file() or read_spec(folder).name != small.name:
+    if not (folder / "spec.yaml").is_file() or read_spec(store_at(folder)).name != small.name:
         raise StoreError(f"{folder}: exists and is no earlier preview of this job. Move it away, or give --out.")
     shutil.rmtree(folder)
 

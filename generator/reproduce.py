@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from generator.dataset import open_dataset
+from generator.dicom_objects import read_object
 from generator.errors import InputError, StoreError, VerifyError
 from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
 from generator.station import Parts, imported
-from generator.store import check_plan, differences, read_plan, read_spec, shard_folder
-from generator.writers.dicom_archive import REPORT_FILE, beside, read_object
+from generator.store import Source, Store, check_plan, differences, read_plan, read_spec, shard_name, store_at
+from generator.writers.dicom_archive import REPORT_FILE, beside
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
 
@@ -48,7 +50,7 @@ class Reproduced:
         )
 
 
-def reproduce(out: Path, pair_id: str, parts: Parts | None = None) -> Reproduced:
+def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None) -> Reproduced:
     """The pair can be made again and is what is stored. Needs its own shard and no other.
 
     Args:
@@ -62,38 +64,40 @@ def reproduce(out: Path, pair_id: str, parts: Parts | None = None) -> Reproduced
         VerifyError: what is stored is damaged, or what is made now differs; names the pair and what differs.
     """
     parts = parts or Parts()
-    spec, stored_plan = read_spec(out), read_plan(out)
+    store = store_at(out)
+    spec, stored_plan = read_spec(store), read_plan(store)
     plan = make_plan(spec)
     pair_index = plan.index_of(pair_id)
-    folder = shard_folder(out, plan.shard_of(pair_index))
-    stored = _stored(folder, pair_id)
-    _check_bytes(out, stored)
+    shard = shard_name(plan.shard_of(pair_index))
+    stored = _stored(store, shard, pair_id)
+    _check_bytes(store, stored)
     facts: ReplicaFacts = imported(parts.facts)(spec)
     # Other library versions may still make the same pair; only a difference makes them worth a word.
-    check_plan(out, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
+    check_plan(store, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
         made = _remade(spec, plan, pair_index, parts, Path(scratch))
         objects = _objects(stored)
         found = [_brief(one) for one in differences(stored, made)]
-        found += [f"{one} differs" for one in objects if not _same(out, Path(scratch), one)]
+        found += [f"{one} differs" for one in objects if not _same(store, Path(scratch), one)]
     if found:
         versions = differences(stored_plan.get("versions", {}), facts.versions)
         why = f" Library versions differ too: {'; '.join(versions)}." if versions else ""
         raise VerifyError(
-            f"pair {pair_id}: made again, it differs from what {folder} holds: {'; '.join(found)}.{why} "
+            f"pair {pair_id}: made again, it differs from what {store}/{shard} holds: {'; '.join(found)}.{why} "
             "Reproducing needs the hardware kind and library versions that the manifest records."
         )
     return Reproduced(pair_id=pair_id, image_sha256=stored["image_sha256"], columns=len(stored), files=objects)
 
 
-def _stored(folder: Path, pair_id: str) -> dict[str, Any]:
+def _stored(store: Store, shard: str, pair_id: str) -> dict[str, Any]:
     """The pair's row in its shard.
 
     Raises:
         StoreError: the shard is missing.
         VerifyError: the pair is not there, or was quarantined.
     """
-    row = _row(folder, pair_id)
+    folder = f"{store}/{shard}"
+    row = _row(lambda name: store.source(f"{shard}/{name}"), pair_id, folder)
     if row is None:
         raise VerifyError(
             f"pair {pair_id}: is in neither {PAIRS_FILE} nor {REJECTED_FILE} of {folder}; run `medim verify`."
@@ -106,40 +110,40 @@ def _stored(folder: Path, pair_id: str) -> dict[str, Any]:
     return row
 
 
-def _row(folder: Path, pair_id: str) -> dict[str, Any] | None:
+def _row(source: Callable[[str], Source], pair_id: str, folder: str) -> dict[str, Any] | None:
     for name in (PAIRS_FILE, REJECTED_FILE):
         try:
-            found = pq.read_table(folder / name, filters=[("pair_id", "==", pair_id)]).to_pylist()
+            found = pq.read_table(source(name), filters=[("pair_id", "==", pair_id)]).to_pylist()
         except FileNotFoundError as error:
             raise StoreError(
-                f"{folder / name}: is missing; the job has not made this shard, or it was deleted."
+                f"{folder}/{name}: is missing; the job has not made this shard, or it was deleted."
             ) from error
         except (OSError, pa.ArrowException) as error:
             raise VerifyError(
-                f"pair {pair_id}: {folder / name} cannot be read ({error}); run `medim verify`."
+                f"pair {pair_id}: {folder}/{name} cannot be read ({error}); run `medim verify`."
             ) from error
         if found:
             return dict(found[0])
     return None
 
 
-def _check_bytes(out: Path, stored: dict[str, Any]) -> None:
+def _check_bytes(store: Store, stored: dict[str, Any]) -> None:
     """The stored PNG, in the shard and in `data/`, has the hash that its row says.
 
     Raises:
         VerifyError: it has not.
     """
     pair_id = stored["pair_id"]
-    copies = {f"shards/{stored['shard']:06d}": stored["image"]["bytes"]}
+    copies = {shard_name(stored["shard"]): stored["image"]["bytes"]}
     # Not finished yet, dropped, or an exact copy of another pair: then `data/` does not hold it.
     with contextlib.suppress(StoreError):
-        copies["data"] = open_dataset(out).row(pair_id).png
+        copies["data"] = open_dataset(store).row(pair_id).png
     for where, png in copies.items():
         digest = hashlib.sha256(png).hexdigest()
         if digest != stored["image_sha256"]:
             raise VerifyError(
-                f"pair {pair_id}: its PNG in {out / where} is damaged: sha256 {digest}, image_sha256 says "
-                f"{stored['image_sha256']}. Delete {shard_folder(out, stored['shard'])} and run the job again."
+                f"pair {pair_id}: its PNG in {store}/{where} is damaged: sha256 {digest}, image_sha256 says "
+                f"{stored['image_sha256']}. Delete {store}/{shard_name(stored['shard'])} and run the job again."
             )
 
 
@@ -154,7 +158,7 @@ def _remade(spec: GenerateSpec, plan: Plan, pair_index: int, parts: Parts, scrat
     replica = imported(parts.replica)(spec)
     judge, writers = imported(parts.judge)(spec), imported(parts.writers)(spec, replica.facts)
     run_shard(replace(shard, requests=(request,)), spec, replica, judge, writers, scratch)
-    row = _row(scratch, request.pair_id)
+    row = _row(scratch.joinpath, request.pair_id, str(scratch))
     if row is None or row.get("error") is not None:
         raise VerifyError(f"pair {request.pair_id}: cannot be made now: {row['error'] if row else 'no row'}.")
     return row
@@ -166,10 +170,10 @@ def _objects(stored: dict[str, Any]) -> tuple[str, ...]:
     return () if place is None else (place, beside(place, REPORT_FILE))
 
 
-def _same(out: Path, scratch: Path, path: str) -> bool:
+def _same(store: Store, scratch: Path, path: str) -> bool:
     """Whether an object of the dataset is that of the shard made in `scratch`."""
     try:
-        return read_object(out, path) == read_object(scratch, path.split("/", 2)[2])
+        return read_object(store, path) == read_object(scratch, path.split("/", 2)[2])
     except InputError:
         return False
 

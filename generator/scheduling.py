@@ -54,6 +54,11 @@ class Order:
     killers: Mapping[str, Failure] = field(default_factory=dict)
     past: tuple[Failure, ...] = ()
 
+    @property
+    def suspect(self) -> bool:
+        """Whether the shard has failed before, so that its replica must have nothing else to do meanwhile."""
+        return self.attempt > 1
+
 
 @dataclass
 class _Trouble:
@@ -78,7 +83,8 @@ class Schedule:
     """
 
     def __init__(self, missing: Iterable[int], rows_of: Callable[[int], Sequence[str]], max_retries: int) -> None:
-        self._waiting: deque[int] = deque(missing)
+        self._fresh: deque[int] = deque(missing)
+        self._suspects: deque[int] = deque()
         self._running: set[int] = set()
         self._rows_of = rows_of
         self._max_retries = max_retries
@@ -89,13 +95,24 @@ class Schedule:
     @property
     def outstanding(self) -> int:
         """How many shards are not committed yet."""
-        return len(self._waiting) + len(self._running)
+        return len(self._fresh) + len(self._suspects) + len(self._running)
 
-    def next(self) -> Order | None:
-        """The next order, which now counts as running; None while all outstanding shards are running."""
-        if not self._waiting:
+    @property
+    def fresh(self) -> int:
+        """How many shards nobody has tried yet."""
+        return len(self._fresh)
+
+    def next(self, *, beside: bool = False) -> Order | None:
+        """The next order, which now counts as running; None while there is none to give.
+
+        Args:
+            beside: for a replica that has an order already. Such a one never gets a shard that has failed before:
+                if the process died, nobody could tell which of its two shards had killed it.
+        """
+        waiting = self._suspects if self._suspects and not beside else self._fresh
+        if not waiting:
             return None
-        index = self._waiting.popleft()
+        index = waiting.popleft()
         self._running.add(index)
         trouble = self._troubles.get(index)
         if trouble is None:
@@ -110,11 +127,17 @@ class Schedule:
         self._running.remove(order.shard)
         if order.only is None:
             self._something_worked |= order.shard not in self._condemned
+            self._troubles.pop(order.shard, None)
             return
         self._something_worked = True
         trouble = self._troubles[order.shard]
         trouble.groups.pop()
         self._after_trial(order.shard, trouble)
+
+    def returned(self, order: Order) -> None:
+        """The order was taken back through no fault of its shard, which is next again; nothing is counted."""
+        self._running.remove(order.shard)
+        (self._suspects if order.suspect else self._fresh).appendleft(order.shard)
 
     def failed(self, order: Order, failure: Failure) -> None:
         """The order's shard waits again, ahead of the others so that its fate shows early.
@@ -133,7 +156,7 @@ class Schedule:
         trouble.failures += 1
         if trouble.failures > self._max_retries:
             self._exhausted(order.shard, trouble, failure)
-        self._waiting.appendleft(order.shard)
+        self._suspects.appendleft(order.shard)
 
     def _trial_failed(self, order: Order, trouble: _Trouble, failure: Failure) -> None:
         group = trouble.groups.pop()
@@ -150,7 +173,7 @@ class Schedule:
         self._after_trial(order.shard, trouble)
 
     def _after_trial(self, index: int, trouble: _Trouble) -> None:
-        self._waiting.appendleft(index)
+        self._suspects.appendleft(index)
         if trouble.groups:
             return
         trouble.tried, trouble.failures = True, 0

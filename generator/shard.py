@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import socket
 import time
@@ -33,7 +34,9 @@ from generator.tracing import one_line, portable, portable_traceback
 Judge = Callable[[Pair], Verdict]
 
 # The output cannot take more, whatever is tried next: the job has to stop.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+_NO_ROOM = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def run_shard(
@@ -84,6 +87,7 @@ def run_shard(
         run={
             "seconds": round(time.monotonic() - started, 3),
             "device": replica.facts.device,
+            "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "host": socket.gethostname(),
             "attempt": order.attempt,
             "failures": "; ".join(one.error for one in order.past),

@@ -59,7 +59,14 @@ class GenerateSpec(JobHeader):
     """
 
     free_keys: ClassVar[dict[str, tuple[str, ...]]] = {
-        "compute": ("replicas", "gpus_per_replica", "shard_deadline_s", "max_retries", "max_quarantined"),
+        "compute": (
+            "replicas",
+            "gpus_per_replica",
+            "shard_deadline_s",
+            "placement_deadline_s",
+            "max_retries",
+            "max_quarantined",
+        ),
         "output": ("dir",),
     }
 

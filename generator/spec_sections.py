@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 
 from generator.records import Domain
 
@@ -16,6 +17,29 @@ Count = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Reveal = Literal["random", "sequential", "confidence"]
 FilterName = Literal["image_stats", "report_form", "duplicates", "agreement"]
+
+
+_OBJECTS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.=+()-]+)+/?")
+
+
+def is_url(place: str) -> bool:
+    """Whether an output lies somewhere else than in a folder."""
+    return "://" in place
+
+
+def _folder(place: str) -> str:
+    if is_url(place):
+        raise ValueError("only the dataset of kind: generate can go to an object store; give a folder")
+    return place
+
+
+def _folder_or_prefix(place: str) -> str:
+    if is_url(place) and not _OBJECTS.fullmatch(place):
+        raise ValueError(
+            "is neither a folder nor s3://bucket/prefix; S3 is the one protocol, and the prefix, which must not be "
+            "empty, holds letters, digits and _ ! . = + ( ) -"
+        )
+    return place
 
 
 def _to_date(value: object) -> object:
@@ -161,6 +185,7 @@ class ComputeSection(Section):
         threads_per_replica: CPU threads of one replica; part of what makes the bytes.
         pairs_per_shard: the unit of retry and commit.
         shard_deadline_s: seconds after which a shard counts as hung.
+        placement_deadline_s: seconds without a place for any replica after which the job gives up.
         max_retries: further attempts after a shard's first.
         max_quarantined: rows that may fail for good before the job ends without `_SUCCESS`.
     """
@@ -170,8 +195,14 @@ class ComputeSection(Section):
     threads_per_replica: Count = 1
     pairs_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 32
     shard_deadline_s: Annotated[float, Field(gt=0)] = 900.0
+    placement_deadline_s: Annotated[float, Field(gt=0)] = 60.0
     max_retries: Annotated[int, Field(ge=0)] = 2
     max_quarantined: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def shards_in_flight(self) -> int:
+        """Orders that one replica has at a time: with a GPU two, so that judging and writing overlap generating."""
+        return 2 if self.gpus_per_replica else 1
 
     @model_validator(mode="after")
     def _whole_or_shared(self) -> ComputeSection:
@@ -238,11 +269,11 @@ class OutputSection(Section):
     """Where the dataset goes. Parquet is always written.
 
     Attributes:
-        dir: the output folder, relative to the working directory.
+        dir: the output folder, relative to the working directory, or `s3://bucket/prefix`.
         dicom: None for no DICOM.
     """
 
-    dir: Text
+    dir: Annotated[Text, AfterValidator(_folder_or_prefix)]
     dicom: DicomSection | None = Field(default_factory=DicomSection)
 
 
@@ -253,4 +284,4 @@ class FolderSection(Section):
         dir: the output folder, relative to the working directory.
     """
 
-    dir: Text
+    dir: Annotated[Text, AfterValidator(_folder)]

@@ -36,23 +36,36 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SpecError: the file is missing, is not YAML, holds no mapping, or gives a key twice.
     """
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
         raise SpecError(
             f"{path}: cannot be read ({error.strerror}). Give the path of a job file, e.g. jobs/quickstart.yaml."
         ) from error
+    return parse_yaml(content, str(path))
+
+
+def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
+    """The mapping that YAML text holds.
+
+    Args:
+        content: in UTF-8.
+        source: what to call it in errors.
+
+    Raises:
+        SpecError: it is not YAML, holds no mapping, or gives a key twice.
+    """
+    try:
+        values = yaml.load(content.decode(), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader, stricter on keys
     except UnicodeDecodeError as error:
         raise SpecError(
-            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}). Give a job file."
+            f"{source}: is not UTF-8 text ({error.reason} at byte {error.start}). Give a job file."
         ) from error
-    try:
-        values = yaml.load(content, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader, stricter on keys
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise SpecError(f"{path}{where}: is not a job file: {error.problem}.") from error
+        raise SpecError(f"{source}{where}: is not a job file: {error.problem}.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise SpecError(f"{path}: is not a job file: {error}.") from error
+        raise SpecError(f"{source}: is not a job file: {error}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise SpecError(f"{path}: holds no mapping of keys to values. Start with `kind: generate`.")
+        raise SpecError(f"{source}: holds no mapping of keys to values. Start with `kind: generate`.")
     return values

@@ -6,17 +6,18 @@ import importlib
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from generator.errors import DeviceMemoryError, MedimError, ReplicaError, ShardError
-from generator.records import Replica, ReplicaFacts, Shard, ShardRecord, Writer
+from generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
+from generator.records import Pair, Replica, ReplicaFacts, Shard, ShardRecord, Writer
 from generator.scheduling import Failure, Order
 from generator.shard import Judge, run_shard
 from generator.spec import GenerateSpec
-from generator.store import commit, new_attempt, read_record, shard_folder
+from generator.store import Store
 from generator.tracing import one_line, portable_traceback
 
 
@@ -42,7 +43,7 @@ class Done:
     """An order that was carried out.
 
     Attributes:
-        record: of the committed shard, whoever committed it; None after a trial.
+        record: of the committed shard, whoever committed it, without its files; None after a trial.
         note: what people should know about it.
     """
 
@@ -56,25 +57,40 @@ class StationSetup:
 
     Attributes:
         spec: the job.
-        out: the dataset, absolute.
+        store: of the dataset, absolute.
         model_sha256: of the weights that the job was planned with.
         parts: what to load.
         directory: where the job was started, for its relative paths; ignored on a machine that lacks it.
     """
 
     spec: GenerateSpec
-    out: Path
+    store: Store
     model_sha256: str
     parts: Parts
     directory: Path
 
 
+class _OneAtATime:
+    """A replica that several threads share: one shard is generated at a time, the others wait their turn."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.facts = replica.facts
+        self._replica, self._turn = replica, threading.Lock()
+
+    def generate(self, shard: Shard) -> list[Pair]:
+        with self._turn:
+            return self._replica.generate(shard)
+
+
 class Station:
-    """A replica with its judge and writers. Cheap to construct; `start` loads."""
+    """A replica with its judge and writers. Cheap to construct; `start` loads.
+
+    Several threads may call `make`: while one generates, another judges, writes and commits what it generated before.
+    """
 
     def __init__(self, setup: StationSetup) -> None:
         self._spec = setup.spec
-        self._out = setup.out
+        self._store = setup.store
         self._model_sha256 = setup.model_sha256
         self._parts = setup.parts
         self._directory = setup.directory
@@ -92,7 +108,7 @@ class Station:
         if self._directory.is_dir():
             os.chdir(self._directory)
         try:
-            self._replica: Replica = imported(self._parts.replica)(self._spec)
+            self._replica: Replica = _OneAtATime(imported(self._parts.replica)(self._spec))
         except MedimError:
             raise
         except Exception as error:
@@ -115,16 +131,16 @@ class Station:
         """
         if order.only is not None:
             shard = replace(shard, requests=tuple(one for one in shard.requests if one.pair_id in order.only))
-        folder = new_attempt(self._out, shard.index, order.attempt)
+        folder = self._store.new_attempt(shard.index, order.attempt)
         try:
             record = run_shard(shard, self._spec, self._replica, self._judge, self._writers, folder, order)
             if order.only is not None:
                 return Done()
             return self._committed(folder, record)
         except MedimError as error:
-            if not isinstance(error, ShardError):
+            if not isinstance(error, ShardError | OutageError):
                 raise
-            blames_row = not isinstance(error, DeviceMemoryError)
+            blames_row = not isinstance(error, DeviceMemoryError | OutageError)
             return Failure(error=one_line(error), traceback=portable_traceback(error), blames_row=blames_row)
         except Exception as error:  # noqa: BLE001 - reported with its traceback; the schedule decides
             return Failure(error=one_line(error), traceback=portable_traceback(error))
@@ -132,13 +148,13 @@ class Station:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _committed(self, folder: Path, record: ShardRecord) -> Done:
-        if commit(self._out, folder, record):
-            return Done(record=record)
-        first = read_record(shard_folder(self._out, record.index))
+        if self._store.commit(folder, record):
+            return Done(record=replace(record, files=()))
+        first = self._store.record(record.index)
         note = f"shard {record.index} had been committed meanwhile; this attempt was discarded"
         if replace(first, run={}) != replace(record, run={}):
             note += ", and its bytes differ: do all machines have the same hardware and library versions?"
-        return Done(record=first, note=note)
+        return Done(record=replace(first, files=()), note=note)
 
 
 def imported(path: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from generator.store import SUCCESS, committed, read_plan
+from generator.store import SUCCESS, Store, read_plan, store_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Status:
         finished: whether `_SUCCESS` is there.
     """
 
-    out: Path
+    out: str
     name: str
     shards_done: int
     shards_total: int
@@ -69,19 +69,20 @@ class Status:
         return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
 
 
-def status(out: Path) -> Status:
+def status(out: Path | str | Store) -> Status:
     """What the dataset holds.
 
     Raises:
         StoreError: the folder is no dataset, or a committed shard is damaged.
     """
-    plan = read_plan(out)
-    records = list(committed(out).values())
+    store = store_at(out)
+    plan = read_plan(store)
+    records = list(store.committed())
     rejects: Counter[str] = Counter()
     for record in records:
         rejects.update(record.rejects)
     return Status(
-        out=out,
+        out=str(store),
         name=plan["name"],
         shards_done=len(records),
         shards_total=plan["shards"],
@@ -92,5 +93,5 @@ def status(out: Path) -> Status:
         rejects=dict(rejects.most_common()),
         seconds=sum(float(record.run.get("seconds", 0)) for record in records),
         attempts=sum(int(record.run.get("attempt", 1)) for record in records),
-        finished=(out / SUCCESS).exists(),
+        finished=store.exists(SUCCESS),
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from generator.errors import StoreError
 from generator.provenance import Provenance
 from generator.records import ShardRecord
-from generator.store import RECORD, read_record, shard_folder
+from generator.store import RECORD, Source, Store, shard_name
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
 
@@ -55,7 +54,7 @@ class Tally:
     kept_by: Counter[tuple[str, str]] = field(default_factory=Counter)
     findings: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def add(self, folder: Path, record: ShardRecord) -> None:
+    def add(self, record: ShardRecord, kept: Source, rejected: Source) -> None:
         """Counts one shard in."""
         self.pairs += record.pairs
         self.kept += record.kept
@@ -63,12 +62,12 @@ class Tally:
         self.quarantined += record.quarantined
         self.pairs_bytes += sum(file.size for file in record.files if file.path == PAIRS_FILE)
         self.rejects.update(record.rejects)
-        for row in pq.read_table(folder / PAIRS_FILE, columns=["domain", "prompt", "findings_report"]).to_pylist():
+        for row in pq.read_table(kept, columns=["domain", "prompt", "findings_report"]).to_pylist():
             prompt = (row["domain"], row["prompt"])
             self.asked[prompt] += 1
             self.kept_by[prompt] += 1
             self.findings.update((row["domain"], finding) for finding in row["findings_report"] or ())
-        for row in pq.read_table(folder / REJECTED_FILE, columns=["domain", "prompt"]).to_pylist():
+        for row in pq.read_table(rejected, columns=["domain", "prompt"]).to_pylist():
             self.asked[row["domain"], row["prompt"]] += 1
 
     def by_prompt(self) -> dict[tuple[str, str], Rate]:
@@ -84,33 +83,36 @@ class Tally:
         return rates
 
 
-def shard_records(out: Path, shards: int, provenance: Provenance) -> Iterator[tuple[Path, ShardRecord]]:
-    """Folder and record of every shard in order, one at a time.
+def shard_records(store: Store, shards: int, provenance: Provenance) -> Iterator[ShardRecord]:
+    """The record of every shard in order, one at a time.
 
     Raises:
         StoreError: a shard is missing, or was made from another spec or other weights.
     """
-    for index in range(shards):
-        folder = shard_folder(out, index)
-        if not (folder / RECORD).is_file():
-            raise StoreError(f"{folder}: shard {index} of {shards} is not committed; `medim run` makes what is missing")
-        record = read_record(folder)
+    for record in store.records(range(shards)):
         for name, expected in (("spec_sha256", provenance.spec_sha256), ("model_sha256", provenance.model_sha256)):
             found = getattr(record, name)
             if found != expected:
+                where = f"{store}/{shard_name(record.index)}"
                 raise StoreError(
-                    f"{folder / RECORD}: {name} is {found}, the dataset's is {expected}; delete it and run again"
+                    f"{where}/{RECORD}: {name} is {found}, the dataset's is {expected}; delete {where} and run again"
                 )
-        yield folder, record
+        yield record
 
 
-def tally(out: Path, shards: int, provenance: Provenance) -> Tally:
+def shard_tables(store: Store, shards: int, name: str) -> Iterator[Source]:
+    """What the table of every shard is read from, in order."""
+    return store.sources(f"{shard_name(index)}/{name}" for index in range(shards))
+
+
+def tally(store: Store, shards: int, provenance: Provenance) -> Tally:
     """The sums over all shards.
 
     Raises:
         StoreError: a shard is missing, or was made from another spec or other weights.
     """
     sums = Tally()
-    for folder, record in shard_records(out, shards, provenance):
-        sums.add(folder, record)
+    kept, rejected = shard_tables(store, shards, PAIRS_FILE), shard_tables(store, shards, REJECTED_FILE)
+    for record in shard_records(store, shards, provenance):
+        sums.add(record, next(kept), next(rejected))
     return sums

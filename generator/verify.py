@@ -17,7 +17,7 @@ from generator.provenance import Provenance, provenance_of
 from generator.records import ReplicaFacts, ShardRecord
 from generator.schema import ROW_GROUP_ROWS, pairs_schema, rejected_schema
 from generator.spec import GenerateSpec
-from generator.store import RECORD, read_record, read_spec, shard_folder
+from generator.store import RECORD, Store, read_spec, shard_name, store_at
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 from generator.writers.png import decode_png, sha256_hex
 
@@ -37,7 +37,7 @@ class VerifyReport:
         problems: one line each, naming file or pair; empty when all is well.
     """
 
-    folder: Path
+    folder: str
     shards: int
     files: int
     images: int
@@ -57,7 +57,7 @@ class VerifyReport:
         return f"{looked}{len(self.problems)} problems\n  " + "\n  ".join(lines)
 
 
-def verify(folder: Path | str) -> VerifyReport:
+def verify(folder: Path | str | Store) -> VerifyReport:
     """The dataset holds what its records say.
 
     Raises:
@@ -73,22 +73,22 @@ def verify(folder: Path | str) -> VerifyReport:
     return report
 
 
-def inspect(folder: Path | str) -> VerifyReport:
+def inspect(folder: Path | str | Store) -> VerifyReport:
     """What a look at every byte of the dataset finds.
 
     Raises:
         StoreError: the folder is no finished dataset: spec or manifest is missing or broken.
     """
-    out = Path(folder)
-    spec, manifest = read_spec(out), read_manifest(out)
-    return _Check(out, spec, manifest).run()
+    store = store_at(folder)
+    spec, manifest = read_spec(store), read_manifest(store)
+    return _Check(store, spec, manifest).run()
 
 
 class _Check:
     """One pass over a dataset."""
 
-    def __init__(self, out: Path, spec: GenerateSpec, manifest: Mapping[str, Any]) -> None:
-        self.out = out
+    def __init__(self, store: Store, spec: GenerateSpec, manifest: Mapping[str, Any]) -> None:
+        self.store = store
         self.spec = spec
         self.problems: list[str] = []
         self.files = self.images = self.dicom_objects = 0
@@ -108,7 +108,7 @@ class _Check:
                 self.problems.append(f"manifest.json: spec_sha256 is not that of spec.yaml ({spec.sha256})")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
-                f"{out / 'manifest.json'}: is incomplete ({error!r}); `medim run` writes it again"
+                f"{store}/manifest.json: is incomplete ({error!r}); `medim run` writes it again"
             ) from error
 
     def run(self) -> VerifyReport:
@@ -120,13 +120,12 @@ class _Check:
             for name in sums if record else ():
                 sums[name] += getattr(record, name)
         self._same_counts("the shards", sums)
-        rows = sum(
-            self._table(path, pairs_schema(self.provenance)) for path in sorted((self.out / DATA).glob("*.parquet"))
-        )
+        tables = [name for name in self.store.files(DATA) if name.endswith(".parquet")]
+        rows = sum(self._table(name, pairs_schema(self.provenance)) for name in tables)
         self._same_counts("data/", {"data_rows": rows})
         self._same_counts("the manifest itself", {"data_rows": self.counts["kept"] - self.counts["duplicates"]})
         return VerifyReport(
-            folder=self.out,
+            folder=str(self.store),
             shards=self.counts["shards"],
             files=self.files,
             images=self.images,
@@ -137,31 +136,29 @@ class _Check:
     def _hash_files(self) -> None:
         """Compares every file with the manifest; a file that is not in it is a problem too."""
         for path, entry in self.expected.items():
-            if not (self.out / path).is_file():
+            if not self.store.exists(path):
                 self.problems.append(f"{path}: is missing")
                 continue
             self.files += 1
-            found = file_record(self.out / path, self.out)
+            found = file_record(self.store.source(path), path)
             if (found.size, found.sha256) != (entry["size"], entry["sha256"]):
                 self.problems.append(
                     f"{path}: is not the file that was written ({found.size} bytes, sha256 {found.sha256}; "
                     f"recorded {entry['size']} bytes, {entry['sha256']})"
                 )
         for place in ("shards", DATA):
-            for path in sorted((self.out / place).rglob("*")):
-                name = path.relative_to(self.out).as_posix()
-                if path.is_file() and path.name != RECORD and name not in self.expected:
+            for name in self.store.files(place):
+                if not name.endswith(f"/{RECORD}") and name not in self.expected:
                     self.problems.append(f"{name}: is not in the manifest")
 
     def _shard(self, index: int) -> ShardRecord | None:
         """Checks the rows of a shard against its record, and the record against the manifest."""
-        folder = shard_folder(self.out, index)
+        where = shard_name(index)
         try:
-            record = read_record(folder)
+            record = self.store.record(index)
         except StoreError as error:
             self.problems.append(str(error))
             return None
-        where = folder.relative_to(self.out).as_posix()
         for name in ("spec_sha256", "model_sha256"):
             if getattr(record, name) != getattr(self.provenance, name):
                 self.problems.append(f"{where}/{RECORD}: {name} is not that of the dataset")
@@ -169,8 +166,8 @@ class _Check:
             entry = self.expected.get(f"{where}/{file.path}")
             if entry is None or (entry["size"], entry["sha256"]) != (file.size, file.sha256):
                 self.problems.append(f"{where}/{file.path}: {RECORD} and manifest.json disagree about it")
-        kept = self._table(folder / PAIRS_FILE, pairs_schema(self.provenance), dicom=True)
-        rejected = self._table(folder / REJECTED_FILE, rejected_schema(self.provenance))
+        kept = self._table(f"{where}/{PAIRS_FILE}", pairs_schema(self.provenance), dicom=True)
+        rejected = self._table(f"{where}/{REJECTED_FILE}", rejected_schema(self.provenance))
         for name, found, recorded in (
             (PAIRS_FILE, kept, record.kept),
             (REJECTED_FILE, rejected, record.dropped + record.quarantined),
@@ -179,11 +176,11 @@ class _Check:
                 self.problems.append(f"{where}/{name}: holds {found} rows, {RECORD} says {recorded}")
         return record
 
-    def _table(self, path: Path, schema: pa.Schema, *, dicom: bool = False) -> int:
+    def _table(self, name: str, schema: pa.Schema, *, dicom: bool = False) -> int:
         """Checks schema and rows of a Parquet file; the number of rows that could be read."""
-        name, count = path.relative_to(self.out).as_posix(), 0
+        count = 0
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(self.store.source(name)) as file:
                 if _facts(file.schema_arrow) != _facts(schema):
                     self.problems.append(f"{name}: columns or metadata are not those of this job and release")
                 for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
@@ -220,7 +217,7 @@ class _Check:
             from generator.verify_dicom import dicom_problems
 
             self.dicom_objects += 2
-            yield from dicom_problems(self.out, row, pixels, self.provenance, self.spec.output.dicom)
+            yield from dicom_problems(self.store, row, pixels, self.provenance, self.spec.output.dicom)
 
     def _same_counts(self, who: str, found: Mapping[str, int]) -> None:
         for name, count in found.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,14 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, BasicTextSRStorage, ExplicitVRLittleEndian
 
+from generator.dicom_objects import read_object
 from generator.dicom_structure import structure_problems
 from generator.errors import InputError
 from generator.provenance import Provenance
 from generator.spec_sections import DicomSection
+from generator.store import Store
 from generator.writers.dicom import TRANSFER_SYNTAXES
-from generator.writers.dicom_archive import IMAGE_FILE, REPORT_FILE, beside, object_path, read_object
+from generator.writers.dicom_archive import IMAGE_FILE, REPORT_FILE, beside, object_path
 from generator.writers.dicom_known import known
 from generator.writers.dicom_pixels import stored_pixels
 from generator.writers.dicom_report import sections
@@ -38,12 +39,12 @@ _UNREADABLE = (
 
 
 def dicom_problems(
-    out: Path, row: Mapping[str, Any], pixels: NDArray[np.uint8], provenance: Provenance, section: DicomSection
+    store: Store, row: Mapping[str, Any], pixels: NDArray[np.uint8], provenance: Provenance, section: DicomSection
 ) -> Iterator[str]:
     """What is wrong with image and report of a row; nothing when all is well.
 
     Args:
-        out: the dataset.
+        store: of the dataset.
         row: of `pairs.parquet`.
         pixels: of the row's image.
         provenance: of the job.
@@ -55,7 +56,7 @@ def dicom_problems(
         yield f"dicom_path is {place!r}, where the job writes {wanted}"
         return
     try:
-        image, report = _opened(out, place), _opened(out, beside(place, REPORT_FILE))
+        image, report = _opened(store, place), _opened(store, beside(place, REPORT_FILE))
         facts = known(provenance, section, row["domain"], row["report"], row["width"])
         yield from _common(image, facts.sop_class, TRANSFER_SYNTAXES[section.transfer_syntax], IMAGE_FILE)
         yield from _common(report, BasicTextSRStorage, ExplicitVRLittleEndian, REPORT_FILE)
@@ -65,8 +66,8 @@ def dicom_problems(
         yield f"DICOM cannot be read ({type(error).__name__}: {error})"
 
 
-def _opened(out: Path, path: str) -> FileDataset:
-    return pydicom.dcmread(io.BytesIO(read_object(out, path)))
+def _opened(store: Store, path: str) -> FileDataset:
+    return pydicom.dcmread(io.BytesIO(read_object(store, path)))
 
 
 def _common(dataset: FileDataset, sop_class: UID, syntax: UID, name: str) -> Iterator[str]:

@@ -56,8 +56,8 @@ def model_rule(file: str, module: str, name: str) -> bool:
 
 
 def ray_rule(file: str, module: str, name: str) -> bool:
-    """Only `generator/cluster.py` knows Ray."""
-    return top(module) != "ray" or file == "generator/cluster.py"
+    """Only `generator/cluster/` knows Ray."""
+    return top(module) != "ray" or file.startswith("generator/cluster/")
 
 
 def torch_rule(file: str, module: str, name: str) -> bool:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from generator.errors import InputError
 from generator.records import FileRecord
 from generator.writers.png import sha256_hex
 
@@ -24,12 +21,11 @@ Archive = Literal["zip", "tar"]
 FOLDER = "dicom"
 IMAGE_FILE = "image.dcm"
 REPORT_FILE = "report.dcm"
-_KINDS: tuple[Archive, ...] = ("zip", "tar")
+KINDS: tuple[Archive, ...] = ("zip", "tar")
 # The first moment that a zip can write: an archive must not know when it was made.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _READABLE = 0o644
 _UNIX = 3
-_LOCAL_HEADER = struct.Struct("<26xHH")
 
 # One object of a shard: id of its pair, file name, content.
 Item = tuple[str, str, bytes]
@@ -65,43 +61,9 @@ def write_objects(folder: Path, items: Iterable[Item], archive: Archive | None) 
     return [FileRecord(path=path.name, size=path.stat().st_size, sha256=digest)]
 
 
-def read_object(root: Path, path: str) -> bytes:
-    """The content of a DICOM file, out of a folder or an archive.
-
-    Args:
-        root: the dataset, or a shard's folder.
-        path: relative to it, as `dicom_path` and `object_path` write it.
-
-    Raises:
-        InputError: there is no such object, or the archive is broken.
-    """
-    whole, member = _split(root, path)
-    try:
-        if member is None:
-            return whole.read_bytes()
-        status = whole.stat()
-        start, size = _index(whole, status.st_mtime_ns, status.st_size)[member]
-        with whole.open("rb") as stream:
-            stream.seek(start)
-            return stream.read(size)
-    except KeyError as error:
-        raise InputError(f"{whole.name} holds no {member}; was the archive replaced?") from error
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, struct.error) as error:
-        raise InputError(f"{path} cannot be read ({type(error).__name__}: {error})") from error
-
-
 def beside(path: str, name: str) -> str:
     """The path of another file of the same pair."""
     return f"{path.rpartition('/')[0]}/{name}"
-
-
-def _split(root: Path, path: str) -> tuple[Path, str | None]:
-    """The file that holds an object, and the object's name in it if that is an archive."""
-    for kind in _KINDS:
-        before, found, member = f"/{path}".partition(f"/{FOLDER}.{kind}/")
-        if found:
-            return root / before.lstrip("/") / f"{FOLDER}.{kind}", member
-    return root / path, None
 
 
 def _write_files(folder: Path, items: Iterable[Item]) -> Iterator[FileRecord]:
@@ -129,19 +91,3 @@ def _write_tar(path: Path, items: Iterable[Item]) -> None:
             entry = tarfile.TarInfo(f"{pair_id}/{name}")
             entry.size, entry.mode = len(content), _READABLE
             archive.addfile(entry, io.BytesIO(content))
-
-
-@lru_cache(maxsize=2)
-def _index(path: Path, changed_ns: int, size: int) -> Mapping[str, tuple[int, int]]:  # noqa: ARG001 - a changed file is another key
-    """Where every member's content starts in an archive, and how long it is."""
-    if path.suffix == ".tar":
-        with tarfile.open(path, "r:") as tar:
-            return {one.name: (one.offset_data, one.size) for one in tar.getmembers()}
-    found = {}
-    with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-        for one in archive.infolist():
-            # Only the header in front of the content says where the content starts.
-            stream.seek(one.header_offset)
-            name, extra = _LOCAL_HEADER.unpack(stream.read(_LOCAL_HEADER.size))
-            found[one.filename] = (one.header_offset + _LOCAL_HEADER.size + name + extra, one.file_size)
-    return found

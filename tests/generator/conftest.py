@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from generator.spec import GenerateSpec, parse_spec
+from tests.generator.object_server import BUCKET, KEYS, NO_OTHERS, Relay, s3_server
 
 # A process keeps the first token that Ray reads, so every Ray started in this one has to have the same.
 RAY_TOKEN = "1" * 64
@@ -63,3 +65,24 @@ def spec(job) -> Callable[..., GenerateSpec]:
         return made
 
     return make
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[Relay]:
+    """A relay before an S3 server with one empty bucket; this process and those it starts go there for `s3://`."""
+    with s3_server() as port, pytest.MonkeyPatch.context() as patch:
+        made = Relay(port)
+        for key, value in {**KEYS, **NO_OTHERS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{made.port}"}.items():
+            patch.setenv(key, value)
+        import fsspec
+
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir(BUCKET)
+        yield made
+        made.kill()
+
+
+@pytest.fixture
+def url(relay: Relay, request: pytest.FixtureRequest) -> str:
+    """A prefix of the bucket that no other test uses."""
+    del relay
+    return f"s3://{BUCKET}/{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}/out"

@@ -26,7 +26,7 @@ from generator.records import (
     Verdict,
 )
 from generator.spec import GenerateSpec, parse_spec
-from generator.store import SUCCESS, commit, new_attempt, open_dataset
+from generator.store import SUCCESS, open_dataset, store_at
 from generator.writers import build_writers
 
 DOMAINS: tuple[Domain, Domain] = ("chest_xray", "pathology")
@@ -109,7 +109,7 @@ def commit_shard(
     """A committed shard folder of these rows, written by the job's writers."""
     facts = make_facts()
     shard = make_shard(index, [one.pair.request for one in judged] + [one.request for one in quarantined])
-    folder = new_attempt(out, index, attempt=1)
+    folder = store_at(out).new_attempt(index, attempt=1)
     files = [file for writer in build_writers(spec, facts) for file in writer.write(folder, shard, judged, quarantined)]
     reasons = [reason for one in judged for reason in one.verdict.reasons]
     kept = sum(one.verdict.kept for one in judged)
@@ -125,7 +125,7 @@ def commit_shard(
         files=tuple(sorted(files, key=lambda file: file.path)),
         run={"seconds": 1.5, "device": "cpu", "attempt": 1, "hostname": "here"},
     )
-    commit(out, folder, record)
+    store_at(out).commit(folder, record)
     return record
 
 
@@ -133,7 +133,9 @@ def commit_tiny(out: Path, spec: GenerateSpec | None = None) -> GenerateSpec:
     """Three committed shards: 12 pairs, one dropped, one quarantined, one an exact copy of a pair of another shard."""
     spec = spec or make_spec()
     facts = make_facts()
-    open_dataset(out, spec, plan_record(make_plan(spec), model_sha256=facts.model_sha256, versions=facts.versions))
+    open_dataset(
+        store_at(out), spec, plan_record(make_plan(spec), model_sha256=facts.model_sha256, versions=facts.versions)
+    )
     pairs = [make_pair(index) for index in range(11)]
     pairs[8] = dataclasses.replace(pairs[8], image=pairs[0].image, report=pairs[0].report)
     judged = [make_judged(pair) for pair in pairs]

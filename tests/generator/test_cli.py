@@ -114,7 +114,7 @@ def test_run_prints_plain_lines_and_where_the_results_are(medim, toy):
     code, out, err = medim("run", path, "--local")
     assert (code, err) == (0, "")
     assert "\x1b" not in out
-    assert "(8 of 8 pairs)" in out
+    assert "(8 of 8 pairs, " in out
     assert "contact_sheet.png" in out
     assert "README.md" in out
     assert "4 made now" in out
@@ -174,6 +174,24 @@ def test_submitted_job_refuses_a_relative_output_folder(medim, toy, monkeypatch)
     assert code == 1
     assert "output.dir = 'out/toy' is relative" in err
     assert "--out" in err
+
+
+def test_submitted_job_may_write_to_an_object_store(toy, monkeypatch):
+    monkeypatch.setenv(cli.SUBMITTED_JOB, "{}")
+    cli.refuse_lost_output(toy(output={"dir": "s3://bucket/toy"})[1])
+
+
+def test_plan_of_a_job_for_an_object_store_asks_nobody_and_loads_no_client(repository):
+    command = (
+        "import sys; from generator import cli; sys.argv[0] = 'medim'\ntry: cli.main()\nfinally: print(*sys.modules)"
+    )
+    arguments = ["plan", "jobs/quickstart.yaml", "--out", "s3://no-such-bucket/x"]
+    call = [sys.executable, "-c", command, *arguments]
+    done = subprocess.run(call, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text, _, modules = done.stdout.rstrip().rpartition("\n")
+    assert "s3://no-such-bucket/x (nothing was written)" in text
+    assert not {"fsspec", "s3fs", "botocore", "aiohttp"} & set(modules.split())
 
 
 def test_name_of_the_submission_variable_is_the_one_that_ray_sets():

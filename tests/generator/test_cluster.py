@@ -154,9 +154,8 @@ def test_replicas_that_die_while_starting_end_the_job_after_the_retries(job, on_
     assert fired(spec) == 2
 
 
-def test_fewer_resources_than_one_replica_needs_is_an_error_with_asked_and_available(job, on_ray, monkeypatch):
-    monkeypatch.setattr("generator.cluster.PLACEMENT_S", 1.0)
-    spec = job(threads_per_replica=64)
+def test_fewer_resources_than_one_replica_needs_is_an_error_with_asked_and_available(job, on_ray):
+    spec = job(threads_per_replica=64, placement_deadline_s=1.0)
     with pytest.raises(ResourceError, match=r"asks for 64 CPUs .*available are \d CPUs and 0 GPUs"):
         on_ray(spec)
 

@@ -9,12 +9,13 @@ import pydicom
 import pytest
 
 from generator.dataset import open_dataset
+from generator.dicom_objects import read_object
 from generator.errors import VerifyError
 from generator.job import run_job
 from generator.reproduce import reproduce
 from generator.spec import GenerateSpec
 from generator.verify import inspect, verify
-from generator.writers.dicom_archive import read_object
+from tests.generator.object_server import keys_below
 from tests.generator.pair_factory import finish_tiny, make_spec
 from tests.generator.toy_replica import PARTS, content_of, toy_job
 
@@ -84,6 +85,19 @@ def test_a_damaged_archive_is_found_by_verify_and_by_reproduce(tmp_path, kind):
         reproduce(out, row.pair_id, PARTS)
     archive.unlink()
     assert any("DICOM cannot be read (InputError" in one for one in inspect(out).problems)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archives_in_an_object_store_are_verified_and_reproduced(tmp_path, url, kind):
+    spec = toy_job(tmp_path, output={"dir": url, "dicom": {"archive": kind}})
+    run_job(spec, local=True, on_event=lambda event: None, parts=PARTS)
+    rows = list(open_dataset(url).rows())
+    assert any(key.endswith(f"/dicom.{kind}") for key in keys_below(url))
+    assert not any(key.endswith(".dcm") for key in keys_below(url))
+    report = verify(url)
+    assert (report.problems, report.dicom_objects) == ((), 2 * len(rows))
+    assert len(reproduce(url, rows[-1].pair_id, PARTS).files) == 2
 
 
 def test_an_object_of_another_syntax_or_class_than_the_job_says_is_found(tmp_path):

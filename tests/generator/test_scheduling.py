@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,3 +164,63 @@ def test_two_hopeless_shards_do_not_end_a_job_in_which_something_works():
     made = run(one, hopeless)
     assert made[0] == made[4] == set()
     assert made[1] == set(rows_of(1))
+
+
+def test_a_replica_with_an_order_gets_only_shards_that_never_failed_beside_it():
+    one = schedule(3)
+    first, second = following(one), following(one)
+    one.failed(first, DEAD)
+    fresh = one.next(beside=True)
+    assert fresh is not None
+    assert (fresh.shard, fresh.suspect) == (2, False)
+    assert one.next(beside=True) is None
+    again = following(one)
+    assert (again.shard, again.suspect) == (0, True)
+    one.succeeded(second)
+    assert one.outstanding == 2
+
+
+def test_an_order_that_was_taken_back_is_next_again_and_counts_for_nothing():
+    one = schedule(2)
+    first = following(one)
+    one.returned(first)
+    assert one.outstanding == 2
+    assert following(one) == first
+    one.failed(first, DEAD)
+    second = following(one)
+    one.returned(second)
+    again = following(one)
+    assert (again.shard, again.past) == (0, (DEAD,))
+
+
+@given(seed=st.integers(0, 10**6), workers=st.integers(1, 4), killers=st.sets(st.sampled_from(rows_of(1)), max_size=3))
+def test_two_in_flight_blame_no_innocent_row(seed, workers, killers):
+    """A death takes both orders of its replica along; still exactly the killers are quarantined."""
+    random = np.random.default_rng(seed)
+    one = schedule(6, retries=0)
+    loads: list[list[Order]] = [[] for _ in range(workers)]
+    made: dict[int, set[str]] = {}
+    for _ in range(2000):
+        for load in loads:
+            while len(load) < 2 and not any(order.suspect for order in load):
+                order = one.next(beside=bool(load))
+                if order is None:
+                    break
+                load.append(order)
+        busy = [load for load in loads if load]
+        if not busy:
+            break
+        load = busy[random.integers(len(busy))]
+        order = load[random.integers(len(load))]
+        if (set(order.only or rows_of(order.shard)) - set(order.killers)) & killers:
+            for victim in load:
+                one.failed(victim, DEAD)
+            load.clear()
+            continue
+        one.succeeded(order)
+        load.remove(order)
+        if order.only is None:
+            assert order.shard not in made, "committed twice"
+            made[order.shard] = set(order.killers)
+    assert one.outstanding == 0
+    assert set().union(*made.values()) == killers

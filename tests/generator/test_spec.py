@@ -218,3 +218,25 @@ def test_no_content_ends_in_anything_but_a_spec_or_a_spec_error(values, kind):
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_every_shipped_job_is_valid_and_named_after_its_file(path):
     assert load_spec(path).name == path.stem
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/prefix", "s3://my.bucket-1/a/b_c=2/", "/data/x", "out/x"])
+def test_an_output_is_a_folder_or_a_prefix_of_a_bucket(spec, place):
+    assert spec(output={"dir": place}).output.dir == place
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://bucket", "s3://bucket/", "s3://Bucket/x", "gs://b/x", "s3://b/x", "s3://bu/x?y"]
+)
+def test_other_urls_are_refused_with_the_form_that_works(spec, place):
+    with pytest.raises(SpecError, match=r"output\.dir.*s3://bucket/prefix"):
+        spec(output={"dir": place})
+
+
+def test_only_datasets_go_to_an_object_store():
+    with pytest.raises(SpecError, match=r"output\.dir.*only the dataset of kind: generate"):
+        parse_spec({"kind": "evaluate", "name": "x", "output": {"dir": "s3://bucket/x"}}, source="x.yaml")
+
+
+def test_where_the_output_lies_is_not_part_of_the_digest(spec):
+    assert spec(output={"dir": "s3://bucket/x"}).sha256 == spec(output={"dir": "out/x"}).sha256

@@ -12,18 +12,8 @@ import pytest
 
 from generator.errors import StoreError
 from generator.records import FileRecord, ShardRecord
-from generator.store import (
-    commit,
-    committed,
-    differences,
-    new_attempt,
-    open_dataset,
-    read_record,
-    read_spec,
-    shard_folder,
-    sweep,
-    tidy,
-)
+from generator.store import committed, differences, open_dataset, read_spec, shard_folder, store_at
+from generator.store_local import LocalStore
 
 PLAN = {"model_sha256": "aa" * 32, "pairs": 8, "versions": {"torch": "2.13"}}
 
@@ -52,7 +42,7 @@ def record(index: int = 42, attempt: int = 1) -> ShardRecord:
 
 
 def attempt(out: Path, index: int = 42, number: int = 1, content: bytes = b"12345") -> Path:
-    folder = new_attempt(out, index, number)
+    folder = LocalStore(out).new_attempt(index, number)
     (folder / "pairs.parquet").write_bytes(content)
     (folder / "dicom" / "a").mkdir(parents=True)
     (folder / "dicom" / "a" / "image.dcm").write_bytes(b"dcm")
@@ -60,11 +50,11 @@ def attempt(out: Path, index: int = 42, number: int = 1, content: bytes = b"1234
 
 
 def test_a_commit_shows_the_whole_shard_under_its_number(out):
-    assert commit(out, attempt(out), record())
+    assert LocalStore(out).commit(attempt(out), record())
     folder = out / "shards" / "000042"
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert names == ["_shard.json", "dicom/a/image.dcm", "pairs.parquet"]
-    assert read_record(folder) == record()
+    assert LocalStore(out).record(42) == record()
     assert committed(out) == {42: record()}
 
 
@@ -76,20 +66,20 @@ def test_an_attempt_is_seen_by_nobody_before_its_commit(out):
 
 def test_the_first_commit_of_a_shard_wins_and_the_second_is_discarded(out):
     first, second = attempt(out, number=1), attempt(out, number=2, content=b"later")
-    assert commit(out, first, record(attempt=1))
-    assert not commit(out, second, record(attempt=2))
+    assert LocalStore(out).commit(first, record(attempt=1))
+    assert not LocalStore(out).commit(second, record(attempt=2))
     assert (shard_folder(out, 42) / "pairs.parquet").read_bytes() == b"12345"
-    assert read_record(shard_folder(out, 42)).run["attempt"] == 1
+    assert LocalStore(out).record(42).run["attempt"] == 1
     assert not second.exists()
 
 
 def test_two_attempts_of_one_shard_never_share_a_folder(out):
-    assert new_attempt(out, 1, 1) != new_attempt(out, 1, 1)
+    assert LocalStore(out).new_attempt(1, 1) != LocalStore(out).new_attempt(1, 1)
 
 
 def test_committed_shards_come_in_numeric_order_even_beyond_a_million(out):
     for index in (1_000_000, 7, 999_999):
-        commit(out, attempt(out, index), record(index))
+        LocalStore(out).commit(attempt(out, index), record(index))
     assert list(committed(out)) == [7, 999_999, 1_000_000]
 
 
@@ -105,7 +95,7 @@ def test_committed_shards_come_in_numeric_order_even_beyond_a_million(out):
     ],
 )
 def test_a_shard_damaged_after_its_commit_is_an_error_that_names_it(out, damage, message):
-    commit(out, attempt(out), record())
+    LocalStore(out).commit(attempt(out), record())
     damage(shard_folder(out, 42))
     with pytest.raises(StoreError, match=message) as caught:
         committed(out)
@@ -123,7 +113,7 @@ def test_the_sweep_removes_what_a_dead_process_of_this_host_left_and_nothing_els
     mine = attempt(out, 1)
     dead = mine.rename(mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead_pid()}-")))
     alive = attempt(out, 2)
-    assert sweep(out, deadline_s=0) == [dead.name]
+    assert LocalStore(out).sweep(deadline_s=0) == [dead.name]
     assert not dead.exists()
     assert (alive / "pairs.parquet").exists()
 
@@ -134,87 +124,87 @@ def test_the_sweep_keeps_young_attempts_of_other_hosts_and_removes_old_ones(out)
     young = young.rename(young.with_name(young.name.replace(host, "elsewhere")))
     old = old.rename(old.with_name(old.name.replace(host, "elsewhere")))
     os.utime(old, (1, 1))
-    assert sweep(out, deadline_s=900) == [old.name]
+    assert LocalStore(out).sweep(deadline_s=900) == [old.name]
     assert young.exists()
 
 
 def test_tidying_leaves_an_attempt_that_somebody_writes(out):
     folder = attempt(out)
-    tidy(out)
+    LocalStore(out).tidy()
     assert folder.exists()
-    commit(out, folder, record())
-    tidy(out)
+    LocalStore(out).commit(folder, record())
+    LocalStore(out).tidy()
     assert not (out / ".tmp").exists()
 
 
 def test_opening_a_new_folder_writes_spec_and_plan(out, spec):
-    open_dataset(out, spec(), PLAN)
-    assert read_spec(out).model_dump() == spec().model_dump()
+    open_dataset(store_at(out), spec(), PLAN)
+    assert read_spec(store_at(out)).model_dump() == spec().model_dump()
     assert json.loads((out / "plan.json").read_text()) == PLAN
     assert list((out / ".tmp").iterdir()) == []
 
 
 def test_opening_it_again_changes_nothing_even_with_other_replicas_and_limits(out, spec):
-    open_dataset(out, spec(), PLAN)
+    open_dataset(store_at(out), spec(), PLAN)
     before = (out / "spec.yaml").read_bytes()
     other = spec(compute={"pairs_per_shard": 3, "replicas": 8, "max_retries": 5, "max_quarantined": 9})
-    open_dataset(out, other, PLAN)
+    open_dataset(store_at(out), other, PLAN)
     assert (out / "spec.yaml").read_bytes() == before
 
 
 def test_opening_after_a_kill_between_the_two_files_writes_the_second(out, spec):
-    open_dataset(out, spec(), PLAN)
+    open_dataset(store_at(out), spec(), PLAN)
     (out / "plan.json").unlink()
-    open_dataset(out, spec(), PLAN)
+    open_dataset(store_at(out), spec(), PLAN)
     assert (out / "plan.json").exists()
 
 
 def test_the_folder_of_another_spec_is_refused_naming_every_key_that_differs(out, spec):
-    open_dataset(out, spec(), PLAN)
+    open_dataset(store_at(out), spec(), PLAN)
     other = spec(seed=8, sampling={"steps": 5})
     with pytest.raises(StoreError, match=r"another spec") as caught:
-        open_dataset(out, other, PLAN)
+        open_dataset(store_at(out), other, PLAN)
     assert "seed: 7 -> 8" in str(caught.value)
     assert "sampling.steps: 24 -> 5" in str(caught.value)
     assert "name" not in str(caught.value).split("different:")[1].split("Give")[0]
 
 
 def test_the_folder_of_other_weights_is_refused_naming_both(out, spec):
-    open_dataset(out, spec(), PLAN)
+    open_dataset(store_at(out), spec(), PLAN)
     with pytest.raises(StoreError, match=f"other weights.*model_sha256: '{'aa' * 32}' -> '{'bb' * 32}'"):
-        open_dataset(out, spec(), {**PLAN, "model_sha256": "bb" * 32})
+        open_dataset(store_at(out), spec(), {**PLAN, "model_sha256": "bb" * 32})
 
 
 def test_other_library_versions_are_refused_by_name(out, spec):
-    open_dataset(out, spec(), PLAN)
+    open_dataset(store_at(out), spec(), PLAN)
     with pytest.raises(StoreError, match=r"versions.torch: '2.13' -> '2.14'"):
-        open_dataset(out, spec(), {**PLAN, "versions": {"torch": "2.14"}})
+        open_dataset(store_at(out), spec(), {**PLAN, "versions": {"torch": "2.14"}})
 
 
 def test_a_folder_with_shards_of_unknown_origin_is_refused(out, spec):
     (out / "shards").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"no spec\.yaml"):
-        open_dataset(out, spec(), PLAN)
+        open_dataset(store_at(out), spec(), PLAN)
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path, spec):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot be written \(Not a directory.*--out"):
-        open_dataset(tmp_path / "file" / "out", spec(), PLAN)
+        open_dataset(store_at(tmp_path / "file" / "out"), spec(), PLAN)
 
 
 def test_a_broken_spec_in_the_folder_is_a_clear_error(out, spec):
-    open_dataset(out, spec(), PLAN)
+    open_dataset(store_at(out), spec(), PLAN)
     (out / "spec.yaml").write_text("kind: generate\nnope: 1\n")
     with pytest.raises(StoreError, match="nope"):
-        open_dataset(out, spec(), PLAN)
+        open_dataset(store_at(out), spec(), PLAN)
 
 
 def test_a_commit_that_cannot_be_written_is_a_clear_error(out):
     folder = attempt(out)
     (out / "shards").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="cannot be written"):
-        commit(out, folder, record())
+        LocalStore(out).commit(folder, record())
 
 
 def test_differences_name_nested_keys_and_absent_ones():

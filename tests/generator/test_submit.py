@@ -1,8 +1,9 @@
-"""`ray job submit` against a real local head with token authentication: submit, find the dataset, submit again."""
+"""`ray job submit` against a real local head with token authentication: submit, look, stop, resume, nothing left."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -11,10 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from generator.verify import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -67,50 +74,108 @@ def head():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_submitted_job_makes_its_dataset_and_a_second_one_finds_nothing_to_do(head, tmp_path, repository):
-    address, environment = head
-    work = tmp_path / "work"
-    for name in ("generator", "model", "jobs"):
-        shutil.copytree(repository / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(repository / ".rayignore", work)
-    job = yaml.safe_load((repository / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
-    job["prompts"] = [{**one, "pairs": 8} for one in job["prompts"]]
-    (work / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
-    out = tmp_path / "dataset"
+class Submissions:
+    """The command line of a user who submits from a working copy."""
 
-    def submit(*more):
-        entry = ["python", "-m", "generator", "run", "jobs/quickstart.yaml", *more]
-        command = [
-            str(Path(sys.executable).parent / "ray"),
-            "job",
-            "submit",
-            "--address",
-            address,
-            "--working-dir",
-            ".",
-        ]
+    def __init__(self, head: tuple[str, dict[str, str]], work: Path) -> None:
+        self.address, self.environment = head
+        self.work = work
+
+    def ray(self, *words: str) -> tuple[int, str]:
+        """Exit code and output of `ray job ...`."""
+        command = [str(Path(sys.executable).parent / "ray"), "job", *words]
         done = subprocess.run(
-            [*command, "--", *entry],
-            cwd=work,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
+            command, cwd=self.work, env=self.environment, capture_output=True, text=True, timeout=500, check=False
         )
         return done.returncode, done.stdout + done.stderr
 
-    code, said = submit("--out", str(out))
+    def submit(self, *more: str, options: Sequence[str] = ()) -> tuple[int, str]:
+        """Submits the job as docs/running.md says, and waits unless told otherwise."""
+        grace = json.dumps({"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "100"}})
+        entry = ["python", "-m", "generator", "run", "jobs/quickstart.yaml", *more]
+        return self.ray(
+            *("submit", "--address", self.address, "--working-dir", ".", "--runtime-env-json", grace, *options),
+            *("--", *entry),
+        )
+
+    def details(self, submission: str) -> dict[str, Any]:
+        """What the head says about a job, asked for with the token."""
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{self.address}/api/jobs/{submission}",
+            headers={"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@pytest.fixture
+def work(tmp_path, repository):
+    """A working copy with the parts that a job needs, and a quickstart of four shards."""
+    folder = tmp_path / "work"
+    for name in ("generator", "model", "jobs"):
+        shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(repository / ".rayignore", folder)
+    job = yaml.safe_load((repository / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
+    job["prompts"] = [{**one, "pairs": 16} for one in job["prompts"]]
+    job["compute"]["replicas"] = 1
+    (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
+    return folder
+
+
+def test_a_submitted_job_is_followed_stopped_resumed_and_then_has_nothing_to_do(head, work, tmp_path, repository):
+    user, out = Submissions(head, work), tmp_path / "dataset"
+    planned = subprocess.run(
+        [sys.executable, "-m", "generator", "plan", "jobs/quickstart.yaml", "--metadata", "--out", str(out)],
+        cwd=work, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    name = "medim-first"
+    options = ["--no-wait", "--submission-id", name, "--metadata-json", planned.stdout.strip()]
+    code, said = user.submit("--out", str(out), options=options)
     assert code == 0, said
+    for _ in range(600):
+        if list(out.glob("shards/*/_shard.json")):
+            break
+        time.sleep(0.5)
+    address = ("--address", user.address)
+    code, said = user.ray("status", *address, name)
+    assert "RUNNING" in said, said
+    code, said = user.ray("stop", *address, name)
+    assert code == 0, said
+    status = user.details(name)
+    assert status["status"] == "STOPPED", status
+    spec_sha256 = json.loads((out / "plan.json").read_text(encoding="utf-8"))["spec_sha256"]
+    assert status["metadata"] == {"job": "quickstart", "spec_sha256": spec_sha256, "output_dir": str(out)}
+    code, said = user.ray("logs", *address, name)
+    assert "stopped on SIGTERM" in said, said
+    there = len(list(out.glob("shards/*/_shard.json")))
+    assert 1 <= there < 4, "the stop must come mid-run"
+    assert not (out / "_SUCCESS").exists()
+    assert {path.name for path in (out / "shards").iterdir()} == {f"{index:06d}" for index in range(there)}
+
+    code, said = user.submit("--out", str(out))
+    assert code == 0, said
+    assert f"{4 - there} made now" in said
     assert (out / "_SUCCESS").exists(), said
-    assert len(list((out / "shards").iterdir())) == 2
+    assert verify(out).problems == ()
     stamps = {path: path.stat().st_mtime_ns for path in (out / "shards").rglob("*")}
 
-    code, said = submit("--out", str(out))
+    code, said = user.submit("--out", str(out))
     assert code == 0, said
     assert "nothing was left to do" in said
     assert {path: path.stat().st_mtime_ns for path in (out / "shards").rglob("*")} == stamps
 
-    code, said = submit()
+    code, said = user.submit()
     assert code != 0
     assert "would be lost with the working copy" in " ".join(said.split())
+
+
+def test_the_upload_is_small_and_holds_what_the_job_needs(repository, tmp_path, monkeypatch):
+    from ray._private.runtime_env.packaging import create_package
+
+    package = tmp_path / "package.zip"
+    create_package(str(repository), package, include_gitignore=True, excludes=[])
+    names = set(zipfile.ZipFile(package).namelist())
+    assert {"generator/__main__.py", "model/weights/phantom/backbone.safetensors", "jobs/quickstart.yaml"} <= names
+    assert not [one for one in names if one.startswith(("tests/", "docs/", "out/", ".venv/", ".git/", "benchmarks/"))]
+    assert package.stat().st_size < 20e6

@@ -149,7 +149,7 @@ def test_hashes_that_were_changed_along_do_not_hide_a_wrong_object(folder):
     path = shard_folder(folder, 0) / name
     wrong = DicomWriter(make_provenance(), DicomSection()).objects(make_pair(2, image=255 - make_pair(2).image))
     path.write_bytes(wrong["image.dcm"])
-    found = file_record(path, folder)
+    found = file_record(path, path.relative_to(folder).as_posix())
     for record, key in ((shard_folder(folder, 0) / "_shard.json", name), (folder / "manifest.json", found.path)):
         values = json.loads(record.read_text())
         for entry in values["files"]:

@@ -14,7 +14,7 @@ from generator.spec import GenerateSpec, parse_spec
 from generator.station import Parts
 from tests.generator.toy_replica import misbehave
 
-FAULTY = Parts(replica="tests.generator.tiny_jobs:load_faulty")
+FAULTY = Parts(replica="tests.generator.tiny_jobs:load_faulty", writers="tests.generator.toy_replica:toy_writers")
 TINY = Path(__file__).resolve().parents[1] / "jobs" / "tiny.yaml"
 
 

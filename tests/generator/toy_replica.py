@@ -11,8 +11,9 @@ import ctypes
 import hashlib
 import json
 import os
+import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,10 @@ def misbehave(spec: GenerateSpec, at: str, request: PairRequest | None) -> None:
         if count >= fault.get("times", 10**9):
             continue
         (folder / f"fired-{number}-{count}-{os.getpid()}").touch()
-        _act(fault, request)
+        _act(fault, request, folder)
 
 
-def _act(fault: dict[str, Any], request: PairRequest | None) -> None:
+def _act(fault: dict[str, Any], request: PairRequest | None, folder: Path) -> None:
     match fault["do"]:
         case "raise":
             raise ValueError(f"the toy cannot digest this: {object()}")
@@ -173,7 +174,26 @@ def _act(fault: dict[str, Any], request: PairRequest | None) -> None:
             os._exit(9)
         case "crash":
             ctypes.string_at(0)
+        case "limit":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        case _:
+            _linger(fault, folder)
+
+
+def _linger(fault: dict[str, Any], folder: Path) -> None:
+    match fault["do"]:
         case "hang":
             time.sleep(3600)
         case "sleep":
             time.sleep(fault["seconds"])
+        case "wait":
+            _until((folder / "go").exists, 600)
+        case "meet":
+            _until(lambda: len(list(Path(fault["folder"]).glob("fired-*"))) >= fault["count"], 60)
+
+
+def _until(happened: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "what was waited for did not come"
+        time.sleep(0.02)

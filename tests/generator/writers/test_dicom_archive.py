@@ -9,10 +9,11 @@ import zipfile
 import pydicom
 import pytest
 
+from generator.dicom_objects import read_object
 from generator.errors import InputError
 from generator.spec_sections import DicomSection
 from generator.writers.dicom import DicomWriter
-from generator.writers.dicom_archive import beside, object_path, read_object, write_objects
+from generator.writers.dicom_archive import beside, object_path, write_objects
 from tests.generator.pair_factory import make_judged, make_pair, make_provenance, make_shard
 
 ITEMS = [("a-1", "image.dcm", b"first"), ("a-1", "report.dcm", b""), ("a-2", "image.dcm", b"x" * 1000)]

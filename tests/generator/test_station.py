@@ -1,0 +1,89 @@
+"""What a replica with two shards in flight does: one generates while the other is judged, written and committed."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from generator.errors import ReplicaError
+from generator.plan import make_plan, plan_record
+from generator.scheduling import Order
+from generator.station import Done, Parts, Station, StationSetup
+from generator.store import committed, open_dataset, store_at
+from tests.generator.toy_replica import PARTS, FaultyWriter, ToyReplica, toy_facts, toy_job
+
+GENERATING: list[int] = []
+MOST: list[int] = []
+SECOND_GENERATES = threading.Event()
+WAITED: list[bool] = []
+
+
+class CountingReplica(ToyReplica):
+    """Notes how many shards generate at once."""
+
+    def generate(self, shard):
+        GENERATING.append(shard.index)
+        MOST.append(len(GENERATING))
+        if shard.index == 1:
+            SECOND_GENERATES.set()
+        made = super().generate(shard)
+        GENERATING.remove(shard.index)
+        return made
+
+
+class PatientWriter(FaultyWriter):
+    """Writes the first shard only when the second one is being generated."""
+
+    def write(self, folder, shard, judged, quarantined):
+        if shard.index == 0:
+            WAITED.append(SECOND_GENERATES.wait(timeout=20))
+        return super().write(folder, shard, judged, quarantined)
+
+
+def load_counting(spec):
+    return CountingReplica(spec)
+
+
+def patient_writers(spec, facts):
+    from generator.writers import build_writers
+
+    return [*build_writers(spec, facts), PatientWriter(spec)]
+
+
+OVERLAPPING = Parts(
+    facts=PARTS.facts,
+    replica="tests.generator.test_station:load_counting",
+    writers="tests.generator.test_station:patient_writers",
+)
+
+
+def setup(tmp_path: Path, parts: Parts, model_sha256: str | None = None) -> StationSetup:
+    spec = toy_job(tmp_path)
+    sha = model_sha256 or toy_facts(spec).model_sha256
+    store = store_at(spec.output.dir)
+    open_dataset(store, spec, plan_record(make_plan(spec), model_sha256=sha, versions={}))
+    return StationSetup(spec=spec, store=store, model_sha256=sha, parts=parts, directory=tmp_path)
+
+
+def test_one_shard_generates_while_another_is_written(tmp_path):
+    made = setup(tmp_path, OVERLAPPING)
+    station, plan = Station(made), make_plan(made.spec)
+    station.start()
+    with ThreadPoolExecutor(2) as threads:
+        orders = [threads.submit(station.make, plan.shard(index), Order(shard=index)) for index in range(2)]
+        done = [one.result(timeout=60) for one in orders]
+    assert WAITED == [True], "the first shard was written before the second one began to generate: nothing overlapped"
+    assert max(MOST) == 1, "two shards generated at once on one replica"
+    assert sorted(committed(made.store)) == [0, 1]
+    for one in done:
+        assert isinstance(one, Done)
+        assert one.record is not None
+        assert one.record.files == (), "the driver needs no list of files"
+
+
+def test_a_replica_with_other_weights_than_the_plan_does_not_start(tmp_path):
+    with pytest.raises(ReplicaError, match="a replica found weights"):
+        Station(setup(tmp_path, PARTS, model_sha256="0" * 64)).start()

@@ -29,7 +29,7 @@ def dataset_card(spec: GenerateSpec, provenance: Provenance, tally: Tally, view:
     return environment.get_template("dataset_card.md.j2").render(
         provenance=provenance,
         sampling=spec.sampling,
-        dicom=spec.output.dicom is not None,
+        dicom=spec.output.dicom,
         tally=tally,
         view=view,
         domains=tally.by_domain(),

@@ -7,10 +7,11 @@ import io
 from dataclasses import replace
 
 from generator.errors import InputError
-from generator.inputs_parquet import digests, open_column
+from generator.inputs_files import decodable, image_files, read_file
+from generator.inputs_parquet import digests, digests_of, open_column
 from generator.records import PairRequest, Quarantined, Shard
 from generator.spec import GenerateSpec
-from generator.spec_sections import ParquetInputs, PhantomInputs
+from generator.spec_inputs import FileInputs, ParquetInputs, PhantomInputs
 from generator.tracing import one_line, portable_traceback
 
 
@@ -22,6 +23,8 @@ def count_inputs(spec: GenerateSpec) -> int:
     """
     if isinstance(spec.inputs, ParquetInputs):
         return open_column(spec.inputs, spec.task, spec.source).rows
+    if isinstance(spec.inputs, FileInputs):
+        return len(image_files(spec.inputs, spec.source, fresh=True))
     return 0 if spec.inputs is None else spec.inputs.pairs
 
 
@@ -29,6 +32,8 @@ def digest_inputs(spec: GenerateSpec) -> dict[str, str]:
     """Hex sha256 of every input file by name, sorted; empty for phantoms, which the spec determines."""
     if isinstance(spec.inputs, ParquetInputs):
         return digests(open_column(spec.inputs, spec.task, spec.source))
+    if isinstance(spec.inputs, FileInputs):
+        return digests_of(image_files(spec.inputs, spec.source))
     return {}
 
 
@@ -65,11 +70,13 @@ def _fill(spec: GenerateSpec, request: PairRequest) -> PairRequest:
     assert request.source_row is not None, "a planned pair of a job with inputs has its row"
     if isinstance(spec.inputs, PhantomInputs):
         return _drawn(spec, spec.inputs, request, request.source_row)
+    if isinstance(spec.inputs, FileInputs):
+        return replace(request, given_image=read_file(spec.inputs, spec.source, request.source_row))
     column = open_column(spec.inputs, spec.task, spec.source)
     value = column.value(request.source_row)
     where = f"row {request.source_row} of {spec.inputs.path}, column {column.name},"
     if spec.task == "image_to_report":
-        return replace(request, given_image=_image(value, where))
+        return replace(request, given_image=_cell(value, where))
     return _with_report(request, _report(value, where))
 
 
@@ -107,20 +114,13 @@ def _report(value: object, where: str) -> str:
     return value.strip()
 
 
-def _image(value: object, where: str) -> bytes:
+def _cell(value: object, where: str) -> bytes:
     """The encoded image of a cell, known to decode.
 
     Raises:
         InputError: it holds none, or one that does not decode.
     """
-    from PIL import Image
-
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes) or not content:
         raise InputError(f"{where} holds no image bytes, but {type(content).__name__}. Embed the encoded image there.")
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except Exception as error:
-        raise InputError(f"{where} cannot be decoded ({type(error).__name__}: {error}). Give a PNG or JPEG.") from error
-    return content
+    return decodable(content, where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from generator.errors import InputError, SpecError
 from generator.records import Task
-from generator.spec_sections import ParquetInputs
+from generator.spec_inputs import ParquetInputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +101,17 @@ def find_files(path: str) -> tuple[Path, ...]:
     given = Path(path)
     if given.is_file():
         return (given,)
-    found = given.glob("*.parquet") if given.is_dir() else _glob(given)
+    found = given.glob("*.parquet") if given.is_dir() else glob_files(given)
     return tuple(sorted(found))
 
 
 def digests(column: GivenColumn) -> dict[str, str]:
     """Hex sha256 by name below the folder that all files share, sorted: the same wherever that folder lies."""
-    paths = [file.path for file in column.files]
+    return digests_of([file.path for file in column.files])
+
+
+def digests_of(paths: Sequence[Path]) -> dict[str, str]:
+    """The same of any files."""
     top = Path(os.path.commonpath([one.parent for one in paths]))
     found = {}
     for path in paths:
@@ -116,7 +120,7 @@ def digests(column: GivenColumn) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _glob(pattern: Path) -> Iterator[Path]:
+def glob_files(pattern: Path) -> Iterator[Path]:
     """The files that a path with wildcards names; the working directory is where a relative one starts."""
     anchor = Path(pattern.anchor)
     relative = pattern.relative_to(anchor) if pattern.anchor else pattern

@@ -17,7 +17,8 @@ from generator.job import run_job
 from generator.plan import deal, make_plan
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
-from generator.spec_sections import PhantomInputs, is_url
+from generator.spec_inputs import PhantomInputs
+from generator.spec_sections import is_url
 from generator.station import Parts, imported
 from generator.store import committed, read_spec, store_at
 

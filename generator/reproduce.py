@@ -14,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from generator.dataset import open_dataset
-from generator.errors import StoreError, VerifyError
+from generator.dicom_objects import read_object
+from generator.errors import InputError, StoreError, VerifyError
 from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
 from generator.station import Parts, imported
 from generator.store import Source, Store, check_plan, differences, read_plan, read_spec, shard_name, store_at
+from generator.writers.dicom_archive import REPORT_FILE, beside
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
 
@@ -74,11 +76,9 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
     check_plan(store, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
         made = _remade(spec, plan, pair_index, parts, Path(scratch))
-        objects = tuple(store.files(f"{shard}/dicom/{pair_id}"))
+        objects = _objects(stored)
         found = [_brief(one) for one in differences(stored, made)]
-        found += [
-            f"{one} differs" for one in objects if not _same(store.read(one), Path(scratch) / one.split("/", 2)[2])
-        ]
+        found += [f"{one} differs" for one in objects if not _same(store, Path(scratch), one)]
     if found:
         versions = differences(stored_plan.get("versions", {}), facts.versions)
         why = f" Library versions differ too: {'; '.join(versions)}." if versions else ""
@@ -164,8 +164,18 @@ def _remade(spec: GenerateSpec, plan: Plan, pair_index: int, parts: Parts, scrat
     return row
 
 
-def _same(stored: bytes, made: Path) -> bool:
-    return made.is_file() and stored == made.read_bytes()
+def _objects(stored: dict[str, Any]) -> tuple[str, ...]:
+    """The DICOM objects of a row, relative to the dataset."""
+    place = stored["dicom_path"]
+    return () if place is None else (place, beside(place, REPORT_FILE))
+
+
+def _same(store: Store, scratch: Path, path: str) -> bool:
+    """Whether an object of the dataset is that of the shard made in `scratch`."""
+    try:
+        return read_object(store, path) == read_object(scratch, path.split("/", 2)[2])
+    except InputError:
+        return False
 
 
 def _brief(difference: str) -> str:

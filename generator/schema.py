@@ -93,7 +93,8 @@ _TRACE = (
     Column(
         "dicom_path",
         pa.string(),
-        "DICOM image, relative to the dataset; report.dcm lies beside it; null without DICOM.",
+        "DICOM image, relative to the dataset, through dicom.zip or dicom.tar where the job packs its objects; "
+        "report.dcm lies beside it; null without DICOM.",
         nullable=True,
     ),
     Column("model_sha256", pa.string(), "sha256 of the model's configuration and weights, hex."),

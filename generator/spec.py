@@ -15,10 +15,10 @@ from generator.spec_augment import AugmentSpec
 from generator.spec_errors import explain, suggestion
 from generator.spec_evaluate import EvaluateSpec
 from generator.spec_header import JobHeader
+from generator.spec_inputs import FileInputs, InputsSection
 from generator.spec_sections import (
     ComputeSection,
     FilterSection,
-    InputsSection,
     IsoDate,
     ModelSection,
     OutputSection,
@@ -94,6 +94,11 @@ class GenerateSpec(JobHeader):
                 raise ValueError(
                     f"inputs is missing; task: {self.task} needs one, e.g. {{source: parquet, path, domain}}"
                 )
+            if self.task == "report_to_image" and isinstance(self.inputs, FileInputs):
+                raise ValueError(
+                    f"inputs.source: {self.inputs.source} gives images; task: report_to_image takes reports, from "
+                    "parquet or phantoms"
+                )
         return self
 
     @model_validator(mode="after")
@@ -102,6 +107,28 @@ class GenerateSpec(JobHeader):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"filters names {', '.join(twice)} twice; give both bounds in one entry")
+        return self
+
+    @model_validator(mode="after")
+    def _scales_are_known(self) -> GenerateSpec:
+        dicom = self.output.dicom
+        domains = {one.domain for one in self.prompts} | ({self.inputs.domain} if self.inputs else set())
+        if dicom is None:
+            return self
+        for name, domain in (("imager_pixel_spacing_mm", "chest_xray"), ("microns_per_pixel", "pathology")):
+            if getattr(dicom, name) is None:
+                continue
+            if domain not in domains:
+                raise ValueError(f"output.dicom.{name} is of {domain} images, and this job has none")
+            if self.task == "image_to_report":
+                raise ValueError(
+                    f"output.dicom.{name} is of generated images; task: image_to_report resizes given ones, each by a "
+                    "factor of its own"
+                )
+        if dicom.imager_pixel_spacing_mm is not None and self.model.checkpoint == "phantom":
+            raise ValueError(
+                "output.dicom.imager_pixel_spacing_mm: model.checkpoint: phantom has its own; leave it out"
+            )
         return self
 
 

@@ -87,51 +87,6 @@ class PromptSection(Section):
     pairs: Count
 
 
-class PhantomInputs(Section):
-    """Reports or images drawn from the embedded domain.
-
-    Attributes:
-        source: `phantoms`.
-        domain: which phantoms.
-        pairs: how many.
-        seed: of the phantoms, apart from the job's.
-        opening: words that the reports of given images begin with; None takes the domain's own, and an empty one gives
-            none.
-    """
-
-    source: Literal["phantoms"]
-    domain: Domain
-    pairs: Count
-    seed: Seed = 0
-    opening: str | None = None
-
-
-class ParquetInputs(Section):
-    """Reports or images read from Parquet.
-
-    Attributes:
-        source: `parquet`.
-        path: a file, a folder of `*.parquet`, or a glob.
-        domain: of every row.
-        image_column: encoded images, as bytes or as a struct with a field `bytes`.
-        report_column: reports.
-        limit: first rows only; None takes all.
-        opening: words that the reports of given images begin with; None takes the domain's own, and an empty one gives
-            none.
-    """
-
-    source: Literal["parquet"]
-    path: Text
-    domain: Domain
-    image_column: Text = "image"
-    report_column: Text = "report"
-    limit: Count | None = None
-    opening: str | None = None
-
-
-InputsSection = Annotated[PhantomInputs | ParquetInputs, Field(discriminator="source")]
-
-
 class SamplingSection(Section):
     """How the reverse process runs.
 
@@ -238,10 +193,29 @@ class DicomSection(Section):
     """How DICOM objects are written.
 
     Attributes:
-        sop_class: `auto` picks by domain; `secondary_capture` suits any viewer.
+        sop_class: `auto` picks by domain and by what is known of the image; `secondary_capture` claims no modality.
+        imager_pixel_spacing_mm: of generated chest images, at the detector; with it those whose view is known become
+            Digital X-Ray images. The embedded domain's is known without it.
+        microns_per_pixel: of generated pathology images; with it they become Whole Slide Microscopy images.
+        transfer_syntax: of the images; all are lossless.
+        archive: None for a file per object; else one `dicom.zip` or `dicom.tar` per shard.
     """
 
     sop_class: Literal["auto", "secondary_capture"] = "auto"
+    imager_pixel_spacing_mm: Annotated[float, Field(gt=0, le=100)] | None = None
+    microns_per_pixel: Annotated[float, Field(gt=0, le=1000)] | None = None
+    transfer_syntax: Literal["explicit_vr_little_endian", "jpeg_ls_lossless", "jpeg_2000_lossless"] = (
+        "explicit_vr_little_endian"
+    )
+    archive: Literal["zip", "tar"] | None = None
+
+    @model_validator(mode="after")
+    def _secondary_capture_has_no_scale(self) -> DicomSection:
+        scales = ("imager_pixel_spacing_mm", "microns_per_pixel")
+        given = [name for name in scales if getattr(self, name) is not None]
+        if self.sop_class == "secondary_capture" and given:
+            raise ValueError(f"{given[0]} is of a modality's image, and sop_class: secondary_capture claims none")
+        return self
 
 
 class OutputSection(Section):

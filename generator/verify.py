@@ -219,7 +219,7 @@ class _Check:
             from generator.verify_dicom import dicom_problems
 
             self.dicom_objects += 2
-            yield from dicom_problems(self.store, row, pixels, self.spec.output.dicom.sop_class)
+            yield from dicom_problems(self.store, row, pixels, self.provenance, self.spec.output.dicom)
 
     def _same_counts(self, who: str, found: Mapping[str, int]) -> None:
         for name, count in found.items():

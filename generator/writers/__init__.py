@@ -19,10 +19,12 @@ def build_writers(spec: GenerateSpec, facts: ReplicaFacts) -> list[Writer]:
         SpecError: the checkpoint's terms do not fit where DICOM wants them.
     """
     provenance = provenance_of(spec, facts)
-    writers: list[Writer] = [ParquetWriter(provenance, dicom=spec.output.dicom is not None)]
-    if spec.output.dicom is not None:
+    section = spec.output.dicom
+    archive = None if section is None else section.archive
+    writers: list[Writer] = [ParquetWriter(provenance, dicom=section is not None, archive=archive)]
+    if section is not None:
         # pydicom and highdicom take half a second to import; a job without DICOM does not pay for them.
         from generator.writers.dicom import DicomWriter
 
-        writers.append(DicomWriter(provenance, sop_class=spec.output.dicom.sop_class))
+        writers.append(DicomWriter(provenance, section))
     return writers

@@ -7,6 +7,7 @@ classes stamp the current time.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from highdicom.sr import (
     CodedConcept,
@@ -83,8 +84,7 @@ def _content(provenance: Provenance, pair: Pair, image: Dataset) -> Dataset:
         raise RowError(pair.pair_id, "the report holds control characters, which DICOM text must not")
     root = ContainerContentItem(_TITLES[domain], template_id=_TEMPLATES[domain])
     items = ContentSequence(is_sr=True)
-    items.extend(LanguageOfContentItemAndDescendants(CodedConcept("en", "RFC5646", "English")))
-    items.extend(_observer(provenance))
+    items.extend(_frame(provenance.model_sha256))
     if findings:
         finding = _text(codes.DCM.Finding, findings)
         finding.ContentSequence = ContentSequence([_illustration(image)])
@@ -95,17 +95,19 @@ def _content(provenance: Provenance, pair: Pair, image: Dataset) -> Dataset:
     return root
 
 
-def _observer(provenance: Provenance) -> ObserverContext:
-    """The observer (TID 1002): a device, the model."""
-    return ObserverContext(
+@lru_cache(maxsize=4)
+def _frame(model_sha256: str) -> tuple[ContentItem, ...]:
+    """Language and observer (TID 1002: a device, the model), which all reports of a job share: making them costs."""
+    observer = ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-            uid=device_uid(provenance.model_sha256),
+            uid=device_uid(model_sha256),
             name=SOFTWARE,
             manufacturer_name=SOFTWARE,
             model_name="MeDiM",
         ),
     )
+    return (*LanguageOfContentItemAndDescendants(CodedConcept("en", "RFC5646", "English")), *observer)
 
 
 def _section(heading: Code, item: ContentItem) -> ContainerContentItem:

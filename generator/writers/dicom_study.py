@@ -7,6 +7,7 @@ Synthetic Data (0008,001C), content qualification, contributing equipment, patie
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset
@@ -90,16 +91,20 @@ def _add_sop_common(dataset: Dataset, provenance: Provenance, sop_class: UID, so
     dataset.InstanceCreationDate = _date(provenance)
     dataset.SyntheticData = "YES"
     dataset.ContentQualification = "RESEARCH"
-    dataset.ContributingEquipmentSequence = [
-        ContributingEquipment(
-            manufacturer=SOFTWARE,
-            purpose_of_reference=codes.DCM.SynthesizingEquipment,
-            manufacturer_model_name="MeDiM",
-            device_serial_number=provenance.model_sha256,
-            software_versions=SOFTWARE_VERSION,
-            contribution_description=contribution(provenance),
-        )
-    ]
+    dataset.ContributingEquipmentSequence = [_synthesizer(provenance)]
+
+
+@lru_cache(maxsize=4)
+def _synthesizer(provenance: Provenance) -> ContributingEquipment:
+    """The model as contributing equipment, which all objects of a job share: making it costs."""
+    return ContributingEquipment(
+        manufacturer=SOFTWARE,
+        purpose_of_reference=codes.DCM.SynthesizingEquipment,
+        manufacturer_model_name="MeDiM",
+        device_serial_number=provenance.model_sha256,
+        software_versions=SOFTWARE_VERSION,
+        contribution_description=contribution(provenance),
+    )
 
 
 def _add_patient(dataset: Dataset, provenance: Provenance, pair: Pair) -> None:
@@ -122,4 +127,5 @@ def _add_patient(dataset: Dataset, provenance: Provenance, pair: Pair) -> None:
 
 def _date(provenance: Provenance) -> str:
     """The job's date as DICOM writes it (DA)."""
-    return provenance.date.strftime("%Y%m%d")
+    # Not strftime, which writes years before 1000 with fewer than four digits.
+    return provenance.date.isoformat().replace("-", "")

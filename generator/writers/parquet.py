@@ -14,6 +14,7 @@ from generator.errors import RowError
 from generator.provenance import Provenance
 from generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
 from generator.schema import ROW_GROUP_ROWS, SCORE_PREFIX, columns, pairs_schema, rejected_schema
+from generator.writers.dicom_archive import IMAGE_FILE, Archive, object_path
 from generator.writers.png import encode_png, sha256_hex
 from generator.writers.uids import pair_uids
 
@@ -31,11 +32,13 @@ class ParquetWriter:
     Args:
         provenance: of the job.
         dicom: whether a `DicomWriter` writes the DICOM objects that the rows point at.
+        archive: what it packs them into, if anything.
     """
 
-    def __init__(self, provenance: Provenance, *, dicom: bool) -> None:
+    def __init__(self, provenance: Provenance, *, dicom: bool, archive: Archive | None = None) -> None:
         self.provenance = provenance
         self.dicom = dicom
+        self.archive: Archive | None = archive
 
     def write(
         self, folder: Path, shard: Shard, judged: Sequence[Judged], quarantined: Sequence[Quarantined]
@@ -79,8 +82,11 @@ class ParquetWriter:
             **{SCORE_PREFIX + name: _defined(verdict.scores.get(name)) for name in self.provenance.score_names},
             "image_sha256": sha256_hex(png),
             "sop_instance_uid": pair_uids(self.provenance, pair).image if in_dicom else None,
-            "dicom_path": f"shards/{shard.index:06d}/dicom/{pair.pair_id}/image.dcm" if in_dicom else None,
+            "dicom_path": self._dicom_path(shard, pair) if in_dicom else None,
         }
+
+    def _dicom_path(self, shard: Shard, pair: Pair) -> str:
+        return f"shards/{shard.index:06d}/{object_path(pair.pair_id, IMAGE_FILE, self.archive)}"
 
     def _quarantined_row(self, shard: Shard, item: Quarantined) -> Row:
         made: Row = {column.name: None for column in columns(self.provenance) if column.made or column.nullable}

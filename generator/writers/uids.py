@@ -27,6 +27,7 @@ class PairUids:
     report_series: str
     report: str
     specimen: str
+    frame_of_reference: str
 
 
 def uid(*parts: str) -> str:
@@ -59,4 +60,5 @@ def pair_uids(provenance: Provenance, pair: Pair) -> PairUids:
         report_series=uid("series", "report", *origin),
         report=uid("instance", "report", *origin, pixels, words),
         specimen=uid("specimen", *origin),
+        frame_of_reference=uid("frame", *origin),
     )

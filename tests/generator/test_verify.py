@@ -12,6 +12,7 @@ import pytest
 
 from generator.data_view import file_record
 from generator.errors import StoreError, VerifyError
+from generator.spec_sections import DicomSection
 from generator.store import shard_folder
 from generator.verify import inspect, verify
 from generator.writers.dicom import DicomWriter
@@ -146,7 +147,7 @@ def test_dicom_objects_that_do_not_fit_their_row_are_found(folder, change, words
 def test_hashes_that_were_changed_along_do_not_hide_a_wrong_object(folder):
     name = f"dicom/{PAIR}/image.dcm"
     path = shard_folder(folder, 0) / name
-    wrong = DicomWriter(make_provenance(), sop_class="auto").objects(make_pair(2, image=255 - make_pair(2).image))
+    wrong = DicomWriter(make_provenance(), DicomSection()).objects(make_pair(2, image=255 - make_pair(2).image))
     path.write_bytes(wrong["image.dcm"])
     found = file_record(path, path.relative_to(folder).as_posix())
     for record, key in ((shard_folder(folder, 0) / "_shard.json", name), (folder / "manifest.json", found.path)):

@@ -123,6 +123,10 @@ def write_form(form, folder):
     tensors = backbone_tensors(VOCAB)
     if form == "sharded safetensors":
         return split(folder, save_file, "model", ".safetensors")
+    if form == "safetensors without their index":
+        split(folder, save_file, "model", ".safetensors")
+        (folder / "model.safetensors.index.json").unlink()
+        return folder
     if form == "sharded bin":
         return split(folder, torch.save, "pytorch_model", ".bin")
     folder.mkdir()
@@ -142,7 +146,15 @@ def write_form(form, folder):
     return path
 
 
-FORMS = ["sharded safetensors", "sharded bin", "bin folder", "two bins without an index", "state_dict", "legacy pickle"]
+FORMS = [
+    "sharded safetensors",
+    "safetensors without their index",
+    "sharded bin",
+    "bin folder",
+    "two bins without an index",
+    "state_dict",
+    "legacy pickle",
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -187,6 +199,7 @@ def test_large_weights_lie_in_several_files_that_load_and_count_for_the_digest(r
     shards = sorted(path.name for path in out.glob("backbone-*.safetensors"))
     assert len(shards) > 3
     assert shards[0] == f"backbone-00001-of-{len(shards):05d}.safetensors"
+    assert all((out / name).stat().st_mode & 0o777 == 0o644 for name in shards)
     assert_same_backbone(checkpoint.load(out))
     assert digest == checkpoint.sha256(out)
     for name in (shards[1], "backbone.safetensors.index.json"):

@@ -153,17 +153,23 @@ def write_shards(
     groups = _groups(sizes, shard_bytes)
     if len(groups) == 1:
         path = folder / f"{stem}.safetensors"
-        save_file({name: tensor(name) for name in groups[0]}, path, metadata={"format": "pt"})
+        _save(path, groups[0], tensor)
         return [path]
     files, where = [], {}
     for number, names in enumerate(groups, start=1):
         path = folder / f"{stem}-{number:05d}-of-{len(groups):05d}.safetensors"
-        save_file({name: tensor(name) for name in names}, path, metadata={"format": "pt"})
+        _save(path, names, tensor)
         where.update(dict.fromkeys(names, path.name))
         files.append(path)
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": where}
     (folder / index_name(stem)).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return files
+
+
+def _save(path: Path, names: Sequence[str], tensor: Callable[[str], Tensor]) -> None:
+    save_file({name: tensor(name) for name in names}, path, metadata={"format": "pt"})
+    # The library keeps what it writes to the owner; weights are read by whoever runs a replica.
+    path.chmod(0o644)
 
 
 def _groups(sizes: Mapping[str, int], limit: int) -> Sequence[Sequence[str]]:

@@ -111,7 +111,7 @@ def _files(path: Path, what: str) -> tuple[list[Path], Path | None]:
         raise CheckpointError(f"{what}: {path} does not exist")
     if (path / "config.json").is_file() and any(path.glob("backbone*.safetensors")):
         raise CheckpointError(f"{what}: {path} is a checkpoint of this project already; use it as model.checkpoint")
-    for single, index in (("model.safetensors", INDEXES[0]), ("pytorch_model*.bin", INDEXES[1])):
+    for single, index in (("model*.safetensors", INDEXES[0]), ("pytorch_model*.bin", INDEXES[1])):
         if (path / index).is_file():
             return indexed_files(path / index), path / index
         if found := sorted(path.glob(single)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ IMAGE = VqganConfig(
     domains=("chest_xray", "pathology"), channels=3, resolution=32, ch=32, ch_mult=(1, 1, 2), num_res_blocks=1,
     z_channels=32, embed_dim=16, n_embed=64,
 )  # fmt: skip
+# Ids of the tokenizer, MASK, codes.
+VOCAB = 523 + 1 + 64
 # What the shapes of tiny weights cannot tell: published heads are 256 wide, and reports 256 slots long.
 CONFIG = {"head_dim": 16, "medim": {"report_slots": 48}}
 
@@ -106,6 +109,18 @@ def backbone_tensors(vocab: int, seed: int = 0, sizes: BackboneConfig = BACKBONE
         value = torch.randn(parameter.shape, generator=generator) * scale + shift
         tensors[name if name == "lm_head.weight" else f"model.{name}"] = value
     return tensors
+
+
+def write_split(folder: Path, save: Callable[..., None], stem: str, end: str) -> Path:
+    """The weights in two files with an index, as large checkpoints are saved."""
+    folder.mkdir()
+    tensors = backbone_tensors(VOCAB)
+    names = sorted(tensors)
+    where = {name: f"{stem}-0000{1 + (number >= 10)}-of-00002{end}" for number, name in enumerate(names)}
+    for file in sorted(set(where.values())):
+        save({name: tensors[name] for name in names if where[name] == file}, folder / file)
+    (folder / f"{stem}{end}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    return folder
 
 
 def without_bytes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

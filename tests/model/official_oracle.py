@@ -73,6 +73,18 @@ def restrict(logits: torch.Tensor, position: int, ids: Ids) -> torch.Tensor:
     return logits - logits.logsumexp(0)
 
 
+def reveal(
+    x: list[int], weights: list[torch.Tensor], candidates: list[int], noise: torch.Tensor, count: int, ids: Ids
+) -> list[int]:
+    """One row after its most confident candidates were revealed; known positions rank last, equal ones go together."""
+    confidence = [
+        float(weights[i][candidates[i]].log().double() + noise[i]) if x[i] == ids.mask else -math.inf
+        for i in range(len(x))
+    ]
+    threshold = sorted(confidence, reverse=True)[count - 1] if count > 0 else math.inf
+    return [candidates[i] if confidence[i] >= threshold else x[i] for i in range(len(x))]
+
+
 def sample(
     network: Callable[[Matrix, float], torch.Tensor],
     x0: Matrix,
@@ -116,18 +128,12 @@ def sample(
         if guided:
             blind = [[ids.mask if given[b][i] else x[b][i] for i in slots] for b in rows]
             mixed = (1 + w) * conditional - w * network(blind, sigma(float(t)))
-        new = [list(row) for row in x]
+        new = []
         for b in rows:
-            candidates, confidence = [], []
-            for i in slots:
-                p = restrict(mixed[b, i], i, ids).exp() if guided else conditional[b, i].exp()
-                p = torch.where(torch.isfinite(p) & (p > 0), p, 0.0)
-                c = draw(p, step, b, i)
-                candidates.append(c)
-                score = float(p[c].log().double() + 10 * gumbel[step, b, i] * t)
-                confidence.append(score if x[b][i] == ids.mask else -math.inf)
-            threshold = sorted(confidence, reverse=True)[n[b] - 1] if n[b] > 0 else math.inf
-            new[b] = [candidates[i] if confidence[i] >= threshold else x[b][i] for i in slots]
+            weights = [restrict(mixed[b, i], i, ids).exp() if guided else conditional[b, i].exp() for i in slots]
+            weights = [torch.where(torch.isfinite(p) & (p > 0), p, 0.0) for p in weights]
+            candidates = [draw(weights[i], step, b, i) for i in slots]
+            new.append(reveal(x[b], weights, candidates, 10 * gumbel[step, b] * t, n[b], ids))
         x = [[x0[b][i] if given[b][i] else new[b][i] for i in slots] for b in rows]
     last = network(x, sigma(1e-5))
     for b in rows:

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from model.layout import ABSENT
-from tests.parity.checks import tiny
 from tests.parity.folder import find_cases
+from tests.parity.network import tiny
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

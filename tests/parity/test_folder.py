@@ -22,8 +22,9 @@ from model.loss import corrupt, diffusion_loss
 from model.schedule import arccos_counts, sigma, stratified_times
 from model.subs import subs
 from tests.model import official_oracle as oracle
-from tests.parity.checks import CHECKS, Network, full_layout, tiny
+from tests.parity.checks import CHECKS, full_layout
 from tests.parity.folder import GoldenError, find_cases
+from tests.parity.network import Network, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from generator.errors import DeviceMemoryError, ShardError
+from generator.errors import MedimError, ShardError
 
 # A lone row that fails once may have met a dying machine; twice, it is the row.
 LONE_FAILURES = 2
@@ -27,13 +27,14 @@ class Failure:
         error: one line that is the same whenever this happens (no process id, no time): it may reach an output.
         traceback: full text, under the same rule.
         detail: what is known of this one time; never reaches an output.
-        blames_row: whether a row may be the cause; if not, no row is quarantined for it.
+        ends: what the job ends with when this stays and no row can be its cause (memory that runs short, a store
+            that does not answer); None where a row may be to blame.
     """
 
     error: str
     traceback: str = ""
     detail: str = ""
-    blames_row: bool = True
+    ends: type[MedimError] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +144,14 @@ class Schedule:
         """The order's shard waits again, ahead of the others so that its fate shows early.
 
         Raises:
-            ShardError: there is nothing left to try; `DeviceMemoryError` where it is memory that stays short.
+            ShardError: there is nothing left to try.
+            MedimError: `failure.ends`, where no row can be the cause and it does not pass.
         """
         self._running.remove(order.shard)
         trouble = self._troubles.setdefault(order.shard, _Trouble())
         trouble.past.append(failure)
-        if not failure.blames_row and order.attempt > self._max_retries:
-            raise DeviceMemoryError(f"{failure.error}\nTried {order.attempt} times.")
+        if failure.ends and order.attempt > self._max_retries:
+            raise failure.ends(f"{failure.error}\nTried {order.attempt} times.")
         if order.only is not None:
             self._trial_failed(order, trouble, failure)
             return

@@ -140,8 +140,8 @@ class Station:
         except MedimError as error:
             if not isinstance(error, ShardError | OutageError):
                 raise
-            blames_row = not isinstance(error, DeviceMemoryError | OutageError)
-            return Failure(error=one_line(error), traceback=portable_traceback(error), blames_row=blames_row)
+            ends = type(error) if isinstance(error, DeviceMemoryError | OutageError) else None
+            return Failure(error=one_line(error), traceback=portable_traceback(error), ends=ends)
         except Exception as error:  # noqa: BLE001 - reported with its traceback; the schedule decides
             return Failure(error=one_line(error), traceback=portable_traceback(error))
         finally:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.errors import DeviceMemoryError, ShardError
+from generator.errors import DeviceMemoryError, OutageError, ShardError
 from generator.scheduling import Failure, Order, Schedule
 
 DEAD = Failure(error="ReplicaDied: the replica's process died")
@@ -76,11 +76,12 @@ def test_a_lone_row_is_condemned_at_its_second_failure_only():
     assert (last.only, dict(last.killers)) == (None, {"a": DEAD})
 
 
-def test_memory_that_stays_short_stops_the_job_and_blames_no_row():
+@pytest.mark.parametrize("kind", [DeviceMemoryError, OutageError])
+def test_what_no_row_can_cause_stops_the_job_when_it_stays_and_blames_no_row(kind):
     one = schedule(retries=1)
-    short = Failure(error="DeviceMemoryError: sampling.batch_size = 16", blames_row=False)
+    short = Failure(error=f"{kind.__name__}: it stays", ends=kind)
     one.failed(following(one), short)
-    with pytest.raises(DeviceMemoryError, match="batch_size"):
+    with pytest.raises(kind, match="it stays"):
         one.failed(following(one), short)
 
 

@@ -35,7 +35,7 @@ class _Worker:
     Attributes:
         starting: what it is asked for until it serves.
         orders: what it serves, oldest first.
-        since: when it began what it is doing, or last finished something.
+        since: when it entered its phase, or, once it serves, when its oldest order became the oldest.
     """
 
     actor: Any
@@ -151,7 +151,8 @@ class Pool:
                 self._came_back(worker, ref, value)
 
     def _came_back(self, worker: _Worker, ref: Any, value: str | ReplicaFacts | Done | Failure) -> None:
-        worker.since = time.monotonic()
+        if ref in (worker.starting, next(iter(worker.orders), None)):
+            worker.since = time.monotonic()
         if worker.phase == "placing":
             worker.phase, worker.starting = "loading", worker.actor.start.remote()
         elif isinstance(value, ReplicaFacts):

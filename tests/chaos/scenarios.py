@@ -155,7 +155,7 @@ def disk_is_full(lab: Lab) -> tuple[GenerateSpec, Ending]:
         subprocess.run(["mount", "-o", "remount,size=64m", str(out)], check=True)
         lab.run(spec)
         unmounted(out)
-    return spec, Ending(trace=f"{there} of 6 shards committed, then: {str(caught.value)[:200]}")
+    return spec, Ending(trace=f"{there} of 6 shards committed, then: {str(caught.value).replace(f'{lab.folder}/', '')}")
 
 
 def unmounted(folder: Path) -> None:

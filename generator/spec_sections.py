@@ -16,7 +16,18 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Reveal = Literal["random", "sequential", "confidence"]
-FilterName = Literal["image_stats", "report_form", "duplicates", "agreement"]
+FilterName = Literal[
+    "image_stats",
+    "report_form",
+    "nonwords",
+    "references",
+    "contradictions",
+    "labels",
+    "fluency",
+    "agreement",
+    "duplicates",
+    "near_duplicates",
+]
 
 
 _OBJECTS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.=+()-]+)+/?")

@@ -21,7 +21,7 @@ from model.noise import CounterDraws
 from model.sampler import Sampler
 from model.sampling import Batch, Sampling, SamplingError
 from model.schedule import sigma
-from model.scoring import score
+from model.scoring import MASK_RATIOS, Scorer, by_sentence
 from model.text import TextError
 from model.vqgan import Vqgan, to_pixels, to_uint8
 
@@ -54,7 +54,10 @@ class Made:
         codes: int32 [I], codebook ids.
         report: text; the given one, where one was given.
         report_logprob, image_logprob: nats per generated token; NaN where nothing was generated.
-        agreement: pointwise mutual information, nats per report token.
+        agreement: pointwise mutual information of the report given the image, nats per report token.
+        image_agreement: of the image given the report, nats per image code.
+        fluency, image_fluency: log-likelihood of either side without the other, nats per token.
+        sentence_agreement: of each sentence behind the opening, nats per report token.
         embedding: float16 [D].
     """
 
@@ -64,6 +67,10 @@ class Made:
     report_logprob: float
     image_logprob: float
     agreement: float
+    image_agreement: float
+    fluency: float
+    image_fluency: float
+    sentence_agreement: tuple[float, ...]
     embedding: NDArray[np.float16]
 
 
@@ -161,13 +168,20 @@ class Medim:
         return state_S
 
     @torch.inference_mode()
-    def make(self, rows: Sequence[Given], sampling: Sampling, openings: Sequence[str]) -> list[Made]:
+    def make(
+        self,
+        rows: Sequence[Given],
+        sampling: Sampling,
+        openings: Sequence[str],
+        ratios: Sequence[float] = MASK_RATIOS,
+    ) -> list[Made]:
         """One finished pair per row, which depends on that row alone, given the number of rows and its place in them.
 
         Args:
             rows: what is given.
             sampling: how to reveal the rest.
             openings: the domain's opening per row; agreement does not score it.
+            ratios: mask sets of agreement.
 
         Raises:
             SamplingError: logits of some rows are not finite.
@@ -176,8 +190,8 @@ class Medim:
         draws = CounterDraws([row.seed for row in rows], self.layout.state_slots, self.device)
         domains = tuple(row.domain for row in rows)
         sampled = Sampler(self, sampling, Batch(state=state_BS, domains=domains, draws=draws)).run()
-        opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
-        scores = score(self, sampled.state, opening_B, draws)
+        opening_B = self._openings(openings)
+        scores = Scorer(self, sampled.state, opening_B, draws, ratios).score()
         decoded = self._decode(sampled.state[:, self.layout.report_slots :], domains)
         made = []
         for index, row in enumerate(rows):
@@ -195,6 +209,12 @@ class Medim:
                     ),
                     image_logprob=_mean(logprob_S[slots:], open_S[slots:]),
                     agreement=float(scores.agreement[index]),
+                    image_agreement=float(scores.image_agreement[index]),
+                    fluency=float(scores.fluency[index]),
+                    image_fluency=float(scores.image_fluency[index]),
+                    sentence_agreement=by_sentence(
+                        self.text, sampled.state[index, :slots], scores.slot_agreement[index]
+                    ),
                     embedding=scores.embedding[index].cpu().numpy(),
                 )
             )
@@ -206,7 +226,7 @@ class Medim:
     ) -> list[float]:
         """Agreement of whole reports with images that are known by their codes, nats per report token.
 
-        For a pair as it was made, with its seed, this is the figure that `make` gave it.
+        For a pair as it was made, with its seed and all mask sets, this is the figure that `make` gave it.
 
         Args:
             rows: each with its report.
@@ -216,14 +236,27 @@ class Medim:
         Raises:
             TextError: a report does not fit the report slots.
         """
+        found: list[float] = self.scorer(rows, codes, openings).score().agreement.tolist()
+        return found
+
+    def scorer(
+        self,
+        rows: Sequence[Given],
+        codes: Sequence[NDArray[np.int32]],
+        openings: Sequence[str],
+        ratios: Sequence[float] = MASK_RATIOS,
+    ) -> Scorer:
+        """The scorer of finished pairs; see `agreement`."""
         state_BS = torch.stack([self.initial_state(row) for row in rows])
         for index, (row, codes_I) in enumerate(zip(rows, codes, strict=True)):
             ids_I = self.layout.to_joint(torch.from_numpy(np.array(codes_I, np.int64)), row.domain)
             state_BS[index, self.layout.report_slots :] = ids_I.to(self.device)
         draws = CounterDraws([row.seed for row in rows], self.layout.state_slots, self.device)
-        opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
-        found: list[float] = score(self, state_BS, opening_B, draws).agreement.tolist()
-        return found
+        return Scorer(self, state_BS, self._openings(openings), draws, ratios)
+
+    def _openings(self, openings: Sequence[str]) -> Tensor:
+        """Report slots [B] that the openings take."""
+        return torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
 
     def _decode(self, ids_BI: Tensor, domains: Sequence[str]) -> list[NDArray[np.uint8]]:
         """Images of joint ids, one by one: a decoded image does not depend on which domains share its batch."""

@@ -10,7 +10,16 @@ from difflib import get_close_matches
 from typing import Protocol
 
 from generator.errors import RowError, SpecError
-from generator.filters import agreement, duplicates, image_stats, report_form
+from generator.filters import (
+    agreement,
+    duplicates,
+    fluency,
+    image_stats,
+    labels,
+    near_duplicates,
+    report_form,
+    wording,
+)
 from generator.filters.duplicates import mark_duplicates as mark_duplicates
 from generator.filters.threshold import FilterRule, Threshold
 from generator.records import Filter, Pair, Verdict
@@ -20,16 +29,35 @@ Judge = Callable[[Pair], Verdict]
 FILTERS: dict[str, Callable[[FilterRule], Filter]] = {
     image_stats.NAME: image_stats.ImageStats.of,
     report_form.NAME: report_form.ReportForm.of,
+    wording.NONWORDS: wording.Nonwords.of,
+    wording.REFERENCES: wording.References.of,
+    wording.CONTRADICTIONS: wording.Contradictions.of,
+    labels.NAME: labels.Labels.of,
+    fluency.NAME: fluency.Fluency.of,
     agreement.NAME: agreement.Agreement.of,
     duplicates.NAME: duplicates.Duplicates.of,
+    near_duplicates.NAME: near_duplicates.NearDuplicates.of,
 }
 DEFAULTS: dict[str, FilterRule] = {
     image_stats.NAME: image_stats.DEFAULT,
     report_form.NAME: report_form.DEFAULT,
+    **wording.DEFAULTS,
+    labels.NAME: labels.DEFAULT,
+    fluency.NAME: fluency.DEFAULT,
     agreement.NAME: agreement.DEFAULT,
     duplicates.NAME: duplicates.DEFAULT,
+    near_duplicates.NAME: near_duplicates.DEFAULT,
 }
-SCORES = (*image_stats.SCORES, *report_form.SCORES, *agreement.SCORES, *duplicates.SCORES)
+SCORES = (
+    *image_stats.SCORES,
+    *report_form.SCORES,
+    *wording.SCORES,
+    *labels.SCORES,
+    *fluency.SCORES,
+    *agreement.SCORES,
+    *duplicates.SCORES,
+    *near_duplicates.SCORES,
+)
 
 
 class Filtered(Protocol):

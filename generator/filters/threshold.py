@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from generator.records import Verdict
+
 
 class FilterRule(Protocol):
     """One entry of `filters:` in a job file, as the spec holds it."""
@@ -72,3 +74,8 @@ class Threshold:
         if self.above is not None and score > self.above:
             found.append(f"{self.name}>{self.above:g}")
         return tuple(found)
+
+    def verdict(self, scores: Mapping[str, float]) -> Verdict:
+        """The verdict on a pair of these scores, the filter's main score among them."""
+        reasons = self.reasons(scores[self.name])
+        return Verdict(kept=not reasons, reasons=reasons, scores=scores)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from generator.errors import DeviceMemoryError, InputError, ReplicaError, RowError, SpecError
+from generator.estimate import sampling_rows
 from generator.filters.agreement import both_ways
 from generator.phantoms import OPENING
 from generator.prompts import compose
@@ -125,7 +126,7 @@ class MedimReplica:
             image_temperature=section.image_temperature,
             confidence_noise=section.confidence_noise,
         )
-        self._ratios = affordable_ratios(_sampling_passes(spec))
+        self._ratios = affordable_ratios(sampling_rows(spec))
 
     def generate(self, shard: Shard) -> list[Pair]:
         """One pair per request, in order; see `generator.records.Replica`.
@@ -243,15 +244,6 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
     if side != sizes.resolution:
         image = image.resize((sizes.resolution, sizes.resolution), Image.Resampling.LANCZOS)
     return np.asarray(image)
-
-
-def _sampling_passes(spec: GenerateSpec) -> int:
-    """Rows that sampling sends through the network for each pair, as the job asks for it."""
-    section = spec.sampling
-    image = section.steps * (2 if section.guidance else 1)
-    if spec.task == "joint":
-        return image if section.order == "joint" else image + section.text_steps
-    return image if spec.task == "report_to_image" else section.text_steps * (2 if section.text_guidance else 1)
 
 
 def _whole(pair: Pair) -> Given:

@@ -126,6 +126,14 @@ def reproduce(
     print(remake(folder, pair_id))
 
 
+@app.command()
+def refilter(folder: Folder, spec: SpecFile) -> None:
+    """Apply the filters of a job file to stored scores; generate nothing, rewrite data/, card and manifest."""
+    from generator.refilter import refilter as decide
+
+    print(decide(folder, generate_job(load_spec(spec), "refilter")))
+
+
 def generate_job(job: JobSpec, command: str) -> GenerateSpec:
     """The job, known to be one that makes pairs.
 

@@ -5,9 +5,9 @@ Filters are pure: they see one `Pair` and nothing else, so the order of pairs, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from generator.errors import RowError, SpecError
 from generator.filters import (
@@ -25,6 +25,7 @@ from generator.filters.threshold import FilterRule, Threshold
 from generator.records import Filter, Pair, Verdict
 
 Judge = Callable[[Pair], Verdict]
+Decide = Callable[[Mapping[str, float]], tuple[str, ...]]
 
 FILTERS: dict[str, Callable[[FilterRule], Filter]] = {
     image_stats.NAME: image_stats.ImageStats.of,
@@ -66,6 +67,14 @@ class Filtered(Protocol):
     @property
     def filters(self) -> Sequence[FilterRule]:
         """Entries of `filters:`, in order."""
+
+
+@runtime_checkable
+class Decider(Protocol):
+    """A filter whose options weigh stored scores; of the others the threshold on the main score says all."""
+
+    def decide(self, scores: Mapping[str, float]) -> Verdict:
+        """The verdict on a pair of these scores."""
 
 
 def build_filters(spec: Filtered) -> tuple[Filter, ...]:
@@ -120,6 +129,34 @@ def build_judge(spec: Filtered) -> Judge:
         return Verdict(kept=not reasons, reasons=tuple(reasons), scores=scores, labels=labels)
 
     return judge
+
+
+def build_decide(spec: Filtered) -> Decide:
+    """The reasons that the job's policy has against stored scores, the same that its judgement of the pair would give.
+
+    Near-duplicates are not among them: they are compared anew, see `generator.view_policy`.
+
+    Raises:
+        SpecError: an unknown filter, one named twice, a wrong option, or one that needs more than scores.
+    """
+    for rule in spec.filters:
+        if rule.name == wording.NONWORDS and rule.options:
+            raise SpecError(
+                f"filters: {rule.name}: options.words cannot be applied to stored scores; change drop_above, or make "
+                "the pairs again with `medim run` in a folder of their own."
+            )
+    built = [(one, Threshold.of(rule)) for one, rule in zip(build_filters(spec), policy(spec).values(), strict=True)]
+
+    def decide(scores: Mapping[str, float]) -> tuple[str, ...]:
+        reasons: list[str] = []
+        for one, threshold in built:
+            if isinstance(one, Decider):
+                reasons.extend(one.decide(scores).reasons)
+            elif one.name != near_duplicates.NAME:
+                reasons.extend(threshold.reasons(scores[one.name]))
+        return tuple(reasons)
+
+    return decide
 
 
 def judged_by(one: Filter, pair: Pair) -> Verdict:

@@ -53,10 +53,13 @@ class Agreement:
         report, image = float(pair.agreement), float(pair.image_agreement)
         sentence = min(pair.sentence_agreement, default=math.nan)
         score = both_ways(report, image)
-        reasons = self.threshold.reasons(score)
+        return self.decide(dict(zip(SCORES, (score, report, image, sentence, math.nan), strict=True)))
+
+    def decide(self, scores: Mapping[str, float]) -> Verdict:
+        """The verdict on a pair of these scores."""
+        reasons = self.threshold.reasons(scores[NAME])
         if self.min_sentence is not None:
-            reasons += Threshold(name="agreement_sentence", below=self.min_sentence).reasons(sentence)
-        scores = dict(zip(SCORES, (score, report, image, sentence, math.nan), strict=True))
+            reasons += Threshold(name="agreement_sentence", below=self.min_sentence).reasons(scores[SCORES[3]])
         return Verdict(kept=not reasons, reasons=reasons, scores=scores)
 
 

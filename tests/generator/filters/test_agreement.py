@@ -13,7 +13,7 @@ from tests.generator.filters.pairs import Rule, a_pair
 
 
 @settings(max_examples=60, deadline=None)
-@given(agreement=st.floats(allow_nan=False), bound=st.floats(-10, 10))
+@given(agreement=st.floats(allow_nan=False, width=32), bound=st.floats(-10, 10, width=32))
 def test_pairs_under_the_bound_are_dropped_and_no_others(agreement, bound):
     verdict = Agreement.of(Rule(name="agreement", drop_below=bound)).judge(a_pair(agreement=agreement))
     assert verdict.kept == (agreement >= bound)

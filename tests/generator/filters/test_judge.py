@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from generator.errors import RowError, SpecError
 from generator.filters import FILTERS, SCORES, build_judge, score_names
+from generator.filters.threshold import stored
 from tests.generator.filters.pairs import REPORT, Job, Rule, a_pair
 
 STRICT = Job(
@@ -108,7 +109,7 @@ def test_every_filter_scores_any_pair_and_no_nan_passes_a_bound(pair):
     verdict = build_judge(BOUNDED)(pair)
     assert tuple(verdict.scores) == SCORES
     for name in set(FILTERS) - {"duplicates", "near_duplicates"}:
-        inside = 0.0 <= verdict.scores[name] <= 1.0
+        inside = 0.0 <= stored(verdict.scores[name]) <= 1.0
         assert inside != any(
             reason.startswith((f"{name}<", f"{name}>", f"{name} is NaN")) for reason in verdict.reasons
         )

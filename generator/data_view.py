@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +97,11 @@ def build_data_view(
         reasons=dict(sorted(chosen.reasons.items())),
         files=files,
     )
+
+
+def data_digest(files: Iterable[FileRecord]) -> str:
+    """Hex sha256 of all that `data/` holds."""
+    return hashlib.sha256("".join(one.sha256 for one in sorted(files, key=lambda one: one.path)).encode()).hexdigest()
 
 
 def file_record(source: Source, name: str) -> FileRecord:

@@ -16,6 +16,7 @@ from generator.data_view import build_data_view, control_rows, file_record
 from generator.dataset import open_dataset
 from generator.manifest import MANIFEST, manifest_head, write_manifest
 from generator.plan import Plan
+from generator.privacy import PRIVACY, current_privacy
 from generator.provenance import Provenance, provenance_of
 from generator.records import FileRecord, ReplicaFacts
 from generator.spec import GenerateSpec
@@ -71,7 +72,8 @@ def finalise(
     view = build_data_view(store, shards, provenance, total_bytes=sums.pairs_bytes, policy=policy)
     tiles = choose_tiles(open_dataset(store))
     sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
-    card = dataset_card(rules or spec, provenance, sums, view)
+    privacy = current_privacy(store, view.files)
+    card = dataset_card(rules or spec, provenance, sums, view, privacy)
     with store.draft(CONTACT_SHEET) as path:
         path.write_bytes(sheet)
     with store.draft(CARD) as path:
@@ -95,7 +97,7 @@ def _files(store: Store, shards: int, provenance: Provenance, data: tuple[FileRe
 
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
-    for name in (CARD, CONTACT_SHEET, "plan.json"):
+    for name in (CARD, CONTACT_SHEET, "plan.json", *([PRIVACY] if store.exists(PRIVACY) else [])):
         yield file_record(store.source(name), name)
     yield from data
     for record in shard_records(store, shards, provenance):

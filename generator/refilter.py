@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from generator.errors import SpecError, StoreError
 from generator.finalise import Totals, finalise
 from generator.manifest import read_manifest
 from generator.plan import make_plan
+from generator.privacy import Privacy, write_privacy
 from generator.records import ReplicaFacts
 from generator.spec import GenerateSpec
+from generator.spec_sections import FilterSection
 from generator.store import SUCCESS, Store, differences, read_spec, store_at
 
 
@@ -40,6 +44,31 @@ class Refiltered:
         return "\n".join(lines)
 
 
+def record_privacy(out: Path | str | Store, result: Privacy) -> None:
+    """`privacy.json`, card and manifest of the dataset hold the result; `data/` stays as it is."""
+    store = store_at(out)
+    spec, manifest = read_spec(store), read_manifest(store)
+    write_privacy(store, result)
+    filters = manifest["refiltered"]
+    named = None if filters is None else tuple(FilterSection.model_validate(one) for one in filters)
+    _finalised(store, spec, manifest, None if named is None else spec.model_copy(update={"filters": named}))
+
+
+def _finalised(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any], rules: GenerateSpec | None) -> Totals:
+    """The dataset, finished anew with all that its manifest says of the replica."""
+    facts = ReplicaFacts(
+        model_sha256=manifest["model_sha256"],
+        device=manifest["run"]["device"],
+        versions=manifest["versions"],
+        training_data_terms=tuple(manifest["training_data_terms"]),
+    )
+    done = store.exists(SUCCESS)
+    totals = finalise(store, spec, make_plan(spec), facts, rules)
+    if done:
+        store.mark(SUCCESS)
+    return totals
+
+
 def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
     """`data/` holds what the filters of `rules` keep. Nothing is generated; running it again changes nothing.
 
@@ -61,15 +90,7 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
             f"{rules.source}: refilter changes `filters` only, and this job differs from that of {store} in more: "
             f"{'; '.join(found)}. Take {store}/spec.yaml and change its filters."
         )
-    run = manifest["run"]
-    facts = ReplicaFacts(
-        model_sha256=manifest["model_sha256"],
-        device=run["device"],
-        versions=manifest["versions"],
-        training_data_terms=tuple(manifest["training_data_terms"]),
-    )
-    totals = finalise(store, spec, make_plan(spec), facts, rules)
-    store.mark(SUCCESS)
+    totals = _finalised(store, spec, manifest, rules)
     after = read_manifest(store)
     return Refiltered(
         folder=str(store),

@@ -17,6 +17,7 @@ from generator.filters import (
     image_stats,
     labels,
     near_duplicates,
+    plugins,
     report_form,
     wording,
 )
@@ -86,7 +87,7 @@ def build_filters(spec: Filtered) -> tuple[Filter, ...]:
     Raises:
         SpecError: an unknown filter, one named twice, or a wrong option.
     """
-    return tuple(FILTERS[name](rule) for name, rule in policy(spec).items())
+    return tuple(FILTERS.get(name, plugins.Plugin.of)(rule) for name, rule in policy(spec).items())
 
 
 def policy(spec: Filtered) -> dict[str, FilterRule]:
@@ -97,7 +98,7 @@ def policy(spec: Filtered) -> dict[str, FilterRule]:
     """
     rules: dict[str, FilterRule] = {}
     for rule in spec.filters:
-        if rule.name not in FILTERS:
+        if rule.name not in FILTERS and not rule.name.startswith(plugins.PREFIX):
             close = get_close_matches(rule.name, FILTERS, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise SpecError(f"filters: {rule.name!r} is not a known filter{hint}. Known: {', '.join(FILTERS)}.")
@@ -145,15 +146,19 @@ def build_decide(spec: Filtered) -> Decide:
                 f"filters: {rule.name}: options.words cannot be applied to stored scores; change drop_above, or make "
                 "the pairs again with `medim run` in a folder of their own."
             )
-    built = [(one, Threshold.of(rule)) for one, rule in zip(build_filters(spec), policy(spec).values(), strict=True)]
+    rules = {name: rule for name, rule in policy(spec).items() if name != near_duplicates.NAME}
+    # Judges of other distributions are not needed: their numbers are there.
+    built = {name: FILTERS[name](rule) for name, rule in rules.items() if name in FILTERS}
+    deciders = {name: one for name, one in built.items() if isinstance(one, Decider)}
+    thresholds = {name: Threshold.of(rule) for name, rule in rules.items()}
 
     def decide(scores: Mapping[str, float]) -> tuple[str, ...]:
         reasons: list[str] = []
-        for one, threshold in built:
-            if isinstance(one, Decider):
-                reasons.extend(one.decide(scores).reasons)
-            elif one.name != near_duplicates.NAME:
-                reasons.extend(threshold.reasons(scores[one.name]))
+        for name, threshold in thresholds.items():
+            if name not in scores:
+                raise SpecError(f"filters: {name}: the dataset has no such score; it was made without this judge.")
+            decider = deciders.get(name)
+            reasons.extend(decider.decide(scores).reasons if decider else threshold.reasons(scores[name]))
         return tuple(reasons)
 
     return decide
@@ -172,9 +177,12 @@ def judged_by(one: Filter, pair: Pair) -> Verdict:
         raise RowError(pair.pair_id, message) from error
 
 
-def score_names(_spec: Filtered) -> tuple[str, ...]:
-    """Every score that `build_judge` gives, in column order; the same for every job, so that datasets can be joined."""
-    return SCORES
+def score_names(spec: Filtered) -> tuple[str, ...]:
+    """Every score that `build_judge` gives, in column order.
+
+    The same for every job, so that datasets can be joined, but for the judges of other distributions, which come last.
+    """
+    return (*SCORES, *(rule.name for rule in spec.filters if rule.name.startswith(plugins.PREFIX)))
 
 
 def duplicate_threshold(spec: Filtered) -> Threshold:

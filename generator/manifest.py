@@ -66,8 +66,8 @@ def manifest_head(
             ],
         },
         "findings": [
-            {"domain": domain, "finding": finding, "kept": count}
-            for (domain, finding), count in sorted(tally.findings.items())
+            {"domain": domain, "finding": finding, "judged": rate.asked, "kept": rate.kept}
+            for (domain, finding), rate in tally.by_finding().items()
         ],
     }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from generator.errors import SpecError
 from generator.filters.options import known_options, number_option
 from generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from generator.phantoms import read_findings
 from generator.records import Judged, Pair, Verdict
 
 NAME = "agreement"
@@ -84,8 +85,9 @@ def false_positive_rate(rule: FilterRule) -> float | None:
 
 
 def partners(pairs: Sequence[Pair]) -> dict[str, Pair]:
-    """For each pair the next one of its domain with another report, by `pair_index` and in a circle, if there is one.
+    """For each pair the next one of its domain, by `pair_index` and in a circle, whose report is wrong for it.
 
+    That is one with other findings; where all have the same, one with another text; where all have the same text, none.
     The partner of a pair depends on the set of pairs, not on their order.
     """
     found: dict[str, Pair] = {}
@@ -93,9 +95,12 @@ def partners(pairs: Sequence[Pair]) -> dict[str, Pair]:
     for pair in sorted(pairs, key=lambda one: one.request.pair_index):
         by_domain.setdefault(pair.request.prompt.domain, []).append(pair)
     for ring in by_domain.values():
+        findings = {pair.pair_id: read_findings(pair.report) for pair in ring}
         for place, pair in enumerate(ring):
             behind = (*ring[place + 1 :], *ring[:place])
-            other = next((one for one in behind if one.report != pair.report), None)
+            mine = findings[pair.pair_id]
+            wrong = (one for one in behind if findings[one.pair_id] != mine)
+            other = next(wrong, None) or next((one for one in behind if one.report != pair.report), None)
             if other is not None:
                 found[pair.pair_id] = other
     return found

@@ -66,6 +66,12 @@ def test_partners_depend_on_the_set_of_pairs_and_have_another_report_of_the_same
     }  # fmt: skip
 
 
+def test_a_partner_with_other_findings_comes_before_one_with_other_words():
+    texts = ["No effusion.", "There is no pneumothorax.", "Pulmonary edema.", "No effusion is seen."]
+    pairs = [a_pair(place, report=text) for place, text in enumerate(texts)]
+    assert [partners(pairs)[pair.pair_id].request.pair_index for pair in pairs] == [2, 2, 3, 2]
+
+
 def test_pairs_that_all_say_the_same_have_no_partner():
     assert partners([a_pair(0), a_pair(1)]) == {}
 

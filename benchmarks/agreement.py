@@ -1,4 +1,4 @@
-"""How well the replica's own agreement score tells a pair's report from another pair's: AUC, as one JSON.
+"""How well the replica's own agreement tells a pair's report from one that finds something else: AUC, as one JSON.
 
 python benchmarks/agreement.py DATASET [DATASET ...]
 """
@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from generator.dataset import open_dataset
+from generator.filters.agreement import both_ways
 from generator.phantoms import DOMAINS, OPENING
 from model import checkpoint
 from model.medim import Given, Medim
@@ -21,9 +22,9 @@ from model.medim import Given, Medim
 BATCH = 16
 
 
-def scores(model: Medim, rows: list, reports: list[str]) -> list[float]:
-    """Agreement of each row's image with the report at its place."""
-    found: list[float] = []
+def scores(model: Medim, rows: list, reports: list[str]) -> dict[str, list[float]]:
+    """Agreement of each row's image with the report at its place, both ways and together."""
+    found: dict[str, list[float]] = {"report_given_image": [], "image_given_report": [], "both_ways": []}
     for at in range(0, len(rows), BATCH):
         part = rows[at : at + BATCH]
         given = [
@@ -31,8 +32,22 @@ def scores(model: Medim, rows: list, reports: list[str]) -> list[float]:
             for row, report in zip(part, reports[at : at + BATCH], strict=True)
         ]
         codes = [np.array(row.image_codes, dtype=np.int32) for row in part]
-        found += model.agreement(given, codes, [OPENING[row.domain] for row in part])
+        with torch.inference_mode():
+            made = model.scorer(given, codes, [OPENING[row.domain] for row in part]).score()
+        report, image = made.agreement.tolist(), made.image_agreement.tolist()
+        for name, values in (
+            ("report_given_image", report),
+            ("image_given_report", image),
+            ("both_ways", map(both_ways, report, image)),
+        ):
+            found[name] += values
     return found
+
+
+def wrong(rows: list, place: int) -> str:
+    """The report of the next row that finds something else."""
+    others = (rows[(place + step) % len(rows)] for step in range(1, len(rows)))
+    return next(one.report for one in others if one.findings_report != rows[place].findings_report)
 
 
 def main() -> None:
@@ -49,9 +64,10 @@ def main() -> None:
         if len(rows) < 2:
             continue
         own = scores(model, rows, [row.report for row in rows])
-        other = scores(model, rows, [rows[(index + 1) % len(rows)].report for index in range(len(rows))])
-        truth = [1] * len(own) + [0] * len(other)
-        result[domain] = {"pairs": len(rows), "auc": round(float(roc_auc_score(truth, own + other)), 4)}
+        other = scores(model, rows, [wrong(rows, place) for place in range(len(rows))])
+        truth = [1] * len(rows) + [0] * len(rows)
+        aucs = {name: round(float(roc_auc_score(truth, own[name] + other[name])), 4) for name in own}
+        result[domain] = {"pairs": len(rows), "auc": aucs}
     print(json.dumps(result, indent=1))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -16,8 +18,22 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 
 
-def dataset_card(spec: GenerateSpec, provenance: Provenance, tally: Tally, view: DataView) -> str:
-    """The card as Markdown; the same dataset always gives the same text."""
+def dataset_card(
+    spec: GenerateSpec,
+    provenance: Provenance,
+    tally: Tally,
+    view: DataView,
+    privacy: Mapping[str, Any] | None = None,
+) -> str:
+    """The card as Markdown; the same dataset always gives the same text.
+
+    Args:
+        spec: of the job.
+        provenance: of the job.
+        tally: over the shards.
+        view: what `data/` holds.
+        privacy: what a test against training data found; None where there was none.
+    """
     # Markdown, not HTML: escaping of <, > and & would show.
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -33,6 +49,7 @@ def dataset_card(spec: GenerateSpec, provenance: Provenance, tally: Tally, view:
         tally=tally,
         view=view,
         domains=tally.by_domain(),
+        privacy=privacy,
         columns=columns(provenance),
         license=_license(provenance),
         size_category=_size_category(view.rows),

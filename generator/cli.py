@@ -154,6 +154,31 @@ def convert(
     )
 
 
+@app.command()
+def refilter(folder: Folder, spec: SpecFile) -> None:
+    """Apply the filters of a job file to stored scores; generate nothing, rewrite data/, card and manifest."""
+    from generator.refilter import refilter as decide
+
+    print(decide(folder, generate_job(load_spec(spec), "refilter")))
+
+
+@app.command()
+def privacy(
+    folder: Folder,
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="what the model was trained on")],
+    holdout: Annotated[str | None, typer.Option(help="records of the same kind that it was not trained on")] = None,
+    image_column: Annotated[str, typer.Option(help="of Parquet")] = "image",
+    report_column: Annotated[str, typer.Option(help="of Parquet")] = "report",
+) -> None:
+    """Compare a dataset with training data (Parquet, or a folder of images) and put the result into its card."""
+    from generator.privacy import assess
+    from generator.refilter import record_privacy
+
+    found = assess(folder, reference, holdout, image_column, report_column)
+    record_privacy(folder, found)
+    print(found)
+
+
 def generate_job(job: JobSpec, command: str) -> GenerateSpec:
     """The job, known to be one that makes pairs.
 

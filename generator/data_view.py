@@ -1,7 +1,8 @@
 """Writes `data/`: the kept pairs of all shards, without exact copies, in few files of a size that trainers like.
 
-The shards stay the record; `data/` can be remade from them at any time, with the same bytes. One row group is in memory
-at a time, and what was seen is remembered on disk, so that memory does not grow with the number of pairs.
+The shards stay the record; `data/` can be remade from them at any time, with the same bytes. One shard is in memory
+at a time, and what was seen is remembered on disk, so that memory does not grow with the number of pairs; only the
+index of near-duplicates does, where the job asks for it.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from generator.provenance import Provenance
 from generator.records import FileRecord
 from generator.schema import ROW_GROUP_ROWS, pairs_schema
 from generator.store import Source, Store, shard_name
-from generator.writers.parquet import PAIRS_FILE, open_parquet
+from generator.view_policy import CONTROL_COLUMNS, ViewPolicy
+from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE, open_parquet
 
 DATA = "data"
 FILE_BYTES = 256 * 1024 * 1024
@@ -36,16 +42,28 @@ class DataView:
     Attributes:
         rows: kept pairs, each once.
         duplicates: kept pairs left out, because a pair of lower index has the same image and report.
+        left_out: pairs that their shard kept and the policy on the whole dataset did not.
+        restored: pairs that their shard dropped and another policy takes back.
+        reasons: why pairs were left out, sorted; a pair may have several.
         files: relative to the dataset, sorted by path.
     """
 
     rows: int
     duplicates: int
+    left_out: int
+    restored: int
+    reasons: Mapping[str, int]
     files: tuple[FileRecord, ...]
 
 
 def build_data_view(
-    store: Store, shards: int, provenance: Provenance, *, total_bytes: int, file_bytes: int = FILE_BYTES
+    store: Store,
+    shards: int,
+    provenance: Provenance,
+    *,
+    total_bytes: int,
+    file_bytes: int = FILE_BYTES,
+    policy: ViewPolicy | None = None,
 ) -> DataView:
     """`data/train-XXXXX-of-XXXXX.parquet` exist, all of them, and nothing else is in `data/`.
 
@@ -55,13 +73,14 @@ def build_data_view(
         provenance: of the job.
         total_bytes: size of all `pairs.parquet` together.
         file_bytes: target size of a file; files are of about equal size, and no larger than one row group above it.
+        policy: on the whole dataset; None for none.
     """
     limit = total_bytes / max(1, -(-total_bytes // file_bytes))
     draft = store.new_attempt(0, 0)
     try:
         with closing(_Seen(draft / "seen.sqlite")) as seen:
-            paths = _write_files(draft, _new_rows(store, shards, seen), pairs_schema(provenance), limit)
-            rows, duplicates = seen.new, seen.copies
+            schema, chosen = pairs_schema(provenance), _Chosen(policy or ViewPolicy(), seen)
+            paths = _write_files(draft, _chosen_rows(store, shards, schema, chosen), schema, limit)
         made = draft / DATA
         made.mkdir()
         for number, path in enumerate(paths):
@@ -70,7 +89,19 @@ def build_data_view(
         store.replace_folder(DATA, made)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return DataView(rows=rows, duplicates=duplicates, files=files)
+    return DataView(
+        rows=chosen.rows,
+        duplicates=chosen.copies,
+        left_out=chosen.left_out,
+        restored=chosen.restored,
+        reasons=dict(sorted(chosen.reasons.items())),
+        files=files,
+    )
+
+
+def data_digest(files: Iterable[FileRecord]) -> str:
+    """Hex sha256 of all that `data/` holds."""
+    return hashlib.sha256("".join(one.sha256 for one in sorted(files, key=lambda one: one.path)).encode()).hexdigest()
 
 
 def file_record(source: Source, name: str) -> FileRecord:
@@ -87,8 +118,6 @@ class _Seen:
     """Remembers on disk which images with which reports came before."""
 
     def __init__(self, path: Path) -> None:
-        self.new = 0
-        self.copies = 0
         self._database = sqlite3.connect(path, isolation_level=None)
         # The file does not outlive this process: nothing is gained by making it durable.
         self._database.execute("PRAGMA journal_mode = OFF")
@@ -98,24 +127,71 @@ class _Seen:
     def is_new(self, image_sha256: str, report: str) -> bool:
         """Whether this content comes for the first time."""
         key = hashlib.sha256(f"{image_sha256}\n{report}".encode()).digest()
-        new = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
-        self.new += new
-        self.copies += not new
-        return new
+        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
 
     def close(self) -> None:
         """Lets go of the file."""
         self._database.close()
 
 
-def _new_rows(store: Store, shards: int, seen: _Seen) -> Iterator[pa.Table]:
-    """The kept rows of every shard in order, without those that were seen."""
-    for source in store.sources(f"{shard_name(index)}/{PAIRS_FILE}" for index in range(shards)):
-        with pq.ParquetFile(source) as file:
-            for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
-                keys = zip(batch.column("image_sha256").to_pylist(), batch.column("report").to_pylist(), strict=True)
-                mask = pa.array([seen.is_new(*key) for key in keys], pa.bool_())
-                yield pa.Table.from_batches([batch]).filter(mask)
+class _Chosen:
+    """Decides about one row after another, and counts."""
+
+    def __init__(self, policy: ViewPolicy, seen: _Seen) -> None:
+        self.policy, self._seen = policy, seen
+        self.rows = self.copies = self.left_out = self.restored = 0
+        self.reasons: Counter[str] = Counter()
+
+    def takes(self, row: Mapping[str, Any], *, kept: bool) -> bool:
+        """Whether `data/` holds the row.
+
+        Args:
+            row: all of it but the image.
+            kept: by its shard.
+        """
+        reasons = self.policy.reasons(row)
+        if reasons:
+            self.left_out += kept
+            self.reasons.update(reasons if kept else ())
+            return False
+        new = self._seen.is_new(row["image_sha256"], row["report"])
+        self.copies += kept and not new
+        self.restored += new and not kept
+        self.rows += new
+        return new
+
+
+def _chosen_rows(store: Store, shards: int, schema: pa.Schema, chosen: _Chosen) -> Iterator[pa.Table]:
+    """The rows of every shard in order that `data/` holds; dropped ones too where the policy decides anew."""
+    names = (PAIRS_FILE, REJECTED_FILE) if chosen.policy.decide else (PAIRS_FILE,)
+    sources = store.sources(f"{shard_name(index)}/{name}" for index in range(shards) for name in names)
+    for _ in range(shards):
+        tables = [_judged(next(sources), schema) for _ in names]
+        kept = [True] * tables[0].num_rows + [False] * sum(table.num_rows for table in tables[1:])
+        table = pa.concat_tables(tables)
+        order = np.argsort(table.column("pair_index").to_numpy(), kind="stable")
+        for start in range(0, len(order), ROW_GROUP_ROWS):
+            places = order[start : start + ROW_GROUP_ROWS]
+            batch = table.take(pa.array(places))
+            rows = batch.drop_columns(["image"]).to_pylist()
+            mask = [chosen.takes(row, kept=kept[place]) for row, place in zip(rows, places, strict=True)]
+            yield batch.filter(pa.array(mask, pa.bool_()))
+
+
+def _judged(source: Source, schema: pa.Schema) -> pa.Table:
+    """The rows of a shard's table that were made and judged, in the columns of kept pairs."""
+    with pq.ParquetFile(source) as file:
+        table = file.read()
+    if "stage" in table.column_names:
+        table = table.filter(pc.equal(table.column("stage"), "filter"))
+    return table.select(schema.names).cast(schema)
+
+
+def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:
+    """What wrongly dealt pairs agree, over every judged pair of the dataset."""
+    names = (f"{shard_name(index)}/{name}" for index in range(shards) for name in (PAIRS_FILE, REJECTED_FILE))
+    for source in store.sources(names):
+        yield from pq.read_table(source, columns=list(CONTROL_COLUMNS)).to_pylist()
 
 
 def _write_files(folder: Path, tables: Iterator[pa.Table], schema: pa.Schema, limit: float) -> list[Path]:

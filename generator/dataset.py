@@ -56,7 +56,11 @@ class Row:
         seed: of the pair.
         report_logprob: nats per generated token; None when all were given.
         image_logprob: the same for image codes.
-        agreement: of report and image, nats per token; None when not defined.
+        agreement: of the report given the image, nats per report token; None when not defined.
+        image_agreement: of the image given the report, nats per image code; None when not defined.
+        sentence_agreement: `agreement` of each sentence behind the opening.
+        embedding: the model's view of the image.
+        image_phash: perceptual hash of the image, hex.
         scores: of the filters, by name; None where not defined.
         image_sha256: of `png`.
         sop_instance_uid: of the DICOM image; None without DICOM.
@@ -84,6 +88,10 @@ class Row:
     report_logprob: float | None
     image_logprob: float | None
     agreement: float | None
+    image_agreement: float | None
+    sentence_agreement: tuple[float, ...]
+    embedding: tuple[float, ...] = field(repr=False)
+    image_phash: str
     scores: Mapping[str, float | None]
     image_sha256: str
     sop_instance_uid: str | None
@@ -220,7 +228,8 @@ def row_of(values: Mapping[str, Any]) -> Row:
     found = plain["findings_report"]
     plain["findings_report"] = None if found is None else tuple(found)
     plain["findings_asked"] = tuple(plain["findings_asked"])
-    plain["image_codes"] = tuple(plain["image_codes"])
+    for name in ("image_codes", "sentence_agreement", "embedding"):
+        plain[name] = tuple(plain[name])
     return Row(**plain, png=values["image"]["bytes"], scores=scores)
 
 

@@ -15,8 +15,9 @@ from generator.spec import GenerateSpec
 # Sustained FLOP/s of one device: an H200 at the useful rate of a fused engine, and one CPU thread with AVX-512.
 GPU_FLOPS = {"float32": 4.0e13, "bfloat16": 6.0e14, "float16": 6.0e14}
 THREAD_FLOPS = {"float32": 4.5e10, "bfloat16": 1.0e11, "float16": 1.0e10}
-# The agreement score reads two mask sets, each with the image and without it.
-SCORING_ROWS = 4
+# The agreement scores read one mask set, or two where these take no more than this share of sampling; control included.
+SCORING_ROWS = (5, 11)
+SHARE_OF_SAMPLING = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +70,21 @@ def uses_gpu(spec: GenerateSpec) -> bool:
 
 
 def rows_per_pair(spec: GenerateSpec) -> int:
-    """How many rows one pair sends through the backbone: steps, twice where guided, and the scores."""
+    """How many rows one pair sends through the backbone: sampling, and the scores."""
+    sampling = sampling_rows(spec)
+    return sampling + SCORING_ROWS[SCORING_ROWS[1] <= SHARE_OF_SAMPLING * sampling]
+
+
+def sampling_rows(spec: GenerateSpec) -> int:
+    """How many rows sampling one pair sends through the backbone: steps, twice where guided."""
     sampling = spec.sampling
     guided = 2 if sampling.guidance > 0 else 1
-    if sampling.mode == "official":
-        return guided * sampling.steps + 1 + SCORING_ROWS
-    if spec.task == "joint" and sampling.order == "joint":
-        return guided * sampling.steps + 1 + SCORING_ROWS
+    if sampling.mode == "official" or (spec.task == "joint" and sampling.order == "joint"):
+        return guided * sampling.steps + 1
     sees_image = spec.task == "image_to_report" or sampling.order == "image_first"
     text = sampling.text_steps * (2 if sees_image and sampling.text_guidance > 0 else 1)
     image = sampling.steps * (1 if spec.task == "joint" and sampling.order == "image_first" else guided)
-    rows = {"joint": text + image, "report_to_image": image, "image_to_report": text}
-    return rows[spec.task] + SCORING_ROWS
+    return {"joint": text + image, "report_to_image": image, "image_to_report": text}[spec.task]
 
 
 def row_flops(spec: GenerateSpec) -> float:

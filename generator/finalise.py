@@ -12,15 +12,17 @@ from pathlib import Path
 
 from generator.card import dataset_card
 from generator.contact_sheet import choose_tiles, contact_sheet
-from generator.data_view import build_data_view, file_record
+from generator.data_view import build_data_view, control_rows, file_record
 from generator.dataset import open_dataset
 from generator.manifest import MANIFEST, manifest_head, write_manifest
 from generator.plan import Plan
+from generator.privacy import PRIVACY, current_privacy
 from generator.provenance import Provenance, provenance_of
 from generator.records import FileRecord, ReplicaFacts
 from generator.spec import GenerateSpec
 from generator.store import SUCCESS, Store, shard_name, store_at
 from generator.tally import shard_records, tally
+from generator.view_policy import view_policy
 
 CARD = "README.md"
 CONTACT_SHEET = "contact_sheet.png"
@@ -47,7 +49,9 @@ class Totals:
     data_rows: int
 
 
-def finalise(out: Path | str | Store, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts) -> Totals:
+def finalise(
+    out: Path | str | Store, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts, rules: GenerateSpec | None = None
+) -> Totals:
     """The dataset is finished but for `_SUCCESS`, which is gone if there was one.
 
     Args:
@@ -55,6 +59,7 @@ def finalise(out: Path | str | Store, spec: GenerateSpec, plan: Plan, facts: Rep
         spec: of the job.
         plan: of the job.
         facts: of the replica that ran.
+        rules: the same job with other filters, to be applied to stored scores; None takes the verdicts of the shards.
 
     Raises:
         StoreError: a shard is missing, or was made from another spec or other weights.
@@ -63,15 +68,17 @@ def finalise(out: Path | str | Store, spec: GenerateSpec, plan: Plan, facts: Rep
     provenance, shards = provenance_of(spec, facts), plan.shards
     sums = tally(store, shards, provenance)
     store.remove(SUCCESS)
-    view = build_data_view(store, shards, provenance, total_bytes=sums.pairs_bytes)
+    policy = view_policy(rules or spec, control_rows(store, shards), redecide=rules is not None)
+    view = build_data_view(store, shards, provenance, total_bytes=sums.pairs_bytes, policy=policy)
     tiles = choose_tiles(open_dataset(store))
     sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
-    card = dataset_card(spec, provenance, sums, view)
+    privacy = current_privacy(store, view.files)
+    card = dataset_card(rules or spec, provenance, sums, view, privacy)
     with store.draft(CONTACT_SHEET) as path:
         path.write_bytes(sheet)
     with store.draft(CARD) as path:
         path.write_text(card, encoding="utf-8")
-    head = manifest_head(spec, provenance, facts, sums, view, shards)
+    head = manifest_head(spec, provenance, facts, sums, view, shards, rules)
     files, records = _files(store, shards, provenance, view.files), shard_records(store, shards, provenance)
     with store.draft(MANIFEST) as path:
         write_manifest(path, head, files, facts.device, records)
@@ -90,7 +97,7 @@ def _files(store: Store, shards: int, provenance: Provenance, data: tuple[FileRe
 
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
-    for name in (CARD, CONTACT_SHEET, "plan.json"):
+    for name in (CARD, CONTACT_SHEET, "plan.json", *([PRIVACY] if store.exists(PRIVACY) else [])):
         yield file_record(store.source(name), name)
     yield from data
     for record in shard_records(store, shards, provenance):

@@ -21,7 +21,13 @@ MANIFEST = "manifest.json"
 
 
 def manifest_head(
-    spec: GenerateSpec, provenance: Provenance, facts: ReplicaFacts, tally: Tally, view: DataView, shards: int
+    spec: GenerateSpec,
+    provenance: Provenance,
+    facts: ReplicaFacts,
+    tally: Tally,
+    view: DataView,
+    shards: int,
+    rules: GenerateSpec | None = None,
 ) -> dict[str, Any]:
     """All of the manifest but its two long lists, `files` and `run.shards`."""
     return {
@@ -45,9 +51,13 @@ def manifest_head(
             "dropped": tally.dropped,
             "quarantined": tally.quarantined,
             "duplicates": view.duplicates,
+            "left_out": view.left_out,
+            "restored": view.restored,
             "data_rows": view.rows,
         },
         "rejects": dict(sorted(tally.rejects.items())),
+        "left_out": dict(view.reasons),
+        "refiltered": None if rules is None else [one.model_dump(mode="json") for one in rules.filters],
         "kept_rate": {
             "by_domain": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
             "by_prompt": [
@@ -56,8 +66,8 @@ def manifest_head(
             ],
         },
         "findings": [
-            {"domain": domain, "finding": finding, "kept": count}
-            for (domain, finding), count in sorted(tally.findings.items())
+            {"domain": domain, "finding": finding, "judged": rate.asked, "kept": rate.kept}
+            for (domain, finding), rate in tally.by_finding().items()
         ],
     }
 

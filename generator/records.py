@@ -5,10 +5,11 @@ plan -> `Shard` -> replica -> `Pair` -> filters -> `Verdict` -> writers -> `File
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +84,13 @@ class Pair:
         report_logprob: mean log-probability of the generated report tokens when revealed, nats per token; NaN if all
             were given.
         image_logprob: the same for image codes.
-        agreement: pointwise mutual information of report and image under the replica, nats per token.
+        agreement: pointwise mutual information of the report given the image under the replica, nats per report token.
         embedding: float16 [E], pooled hidden state of the image slots.
+        image_agreement: the same of the image given the report, nats per image code; NaN where the replica has none,
+            as all that follows.
+        fluency: log-likelihood of the report without the image, nats per report token.
+        image_fluency: log-likelihood of the image without the report, nats per image code.
+        sentence_agreement: agreement of each sentence that was not given as the domain's opening, in order.
     """
 
     request: PairRequest
@@ -96,6 +102,10 @@ class Pair:
     image_logprob: float
     agreement: float
     embedding: NDArray[np.float16]
+    image_agreement: float = math.nan
+    fluency: float = math.nan
+    image_fluency: float = math.nan
+    sentence_agreement: tuple[float, ...] = ()
 
     @property
     def pair_id(self) -> str:
@@ -219,6 +229,14 @@ class Replica(Protocol):
         Raises:
             RowError: one row cannot be made; calling again without that request makes the others unchanged.
         """
+
+
+@runtime_checkable
+class Shuffler(Protocol):
+    """A replica that can also tell how pairs would agree if their reports were dealt wrongly."""
+
+    def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
+        """Agreement, both ways as the filter `agreement` scores it, of each pair's image with the other's report."""
 
 
 class Filter(Protocol):

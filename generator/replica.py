@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import torch
 
 from generator.errors import DeviceMemoryError, InputError, ReplicaError, RowError, SpecError
+from generator.estimate import sampling_rows
+from generator.filters.agreement import both_ways
 from generator.phantoms import OPENING
 from generator.prompts import compose
 from generator.records import Pair, PairRequest, ReplicaFacts, Shard
@@ -19,6 +23,7 @@ from model.layout import LayoutError
 from model.medim import Given, Made, Medim
 from model.official import OfficialSampling
 from model.sampling import Sampling, SamplingError
+from model.scoring import affordable_ratios
 from model.text import TextError
 
 _PACKAGES = ("numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
@@ -142,6 +147,7 @@ class MedimReplica:
         self._sampling = _official(spec, model) if spec.sampling.mode == "official" else _corrected(spec)
         own = {one.domain: one.opening for one in model.config.conventions.domains}
         self._openings = {**OPENING, **own}
+        self._ratios = affordable_ratios(sampling_rows(spec))
 
     def generate(self, shard: Shard) -> list[Pair]:
         """One pair per request, in order; see `generator.records.Replica`.
@@ -165,7 +171,8 @@ class MedimReplica:
         filler = givens[next(iter(rows.values())).pair_id]
         slots = [givens[rows[slot].pair_id] if slot in rows else filler for slot in range(self._batch_size)]
         try:
-            made = self._model.make(slots, self._sampling, [self._openings[given.domain] for given in slots])
+            openings = [self._openings[given.domain] for given in slots]
+            made = self._model.make(slots, self._sampling, openings, self._ratios)
         except SamplingError as error:
             broken = [rows[slot] for slot in error.rows if slot in rows]
             if not broken:
@@ -177,6 +184,34 @@ class MedimReplica:
                 "Lower it; `medim preview` finds the size that fits"
             ) from error
         return {request.pair_id: _pair(request, made[slot], givens[request.pair_id]) for slot, request in rows.items()}
+
+    @torch.inference_mode()
+    def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
+        """Agreement of each pair's image with the other's report; see `generator.records.Shuffler`."""
+        found = [math.nan] * len(pairs)
+        places = [place for place in range(len(pairs)) if self._fits(pairs[place]) and self._fits(others[place])]
+        for start in range(0, len(places), self._batch_size):
+            chosen = places[start : start + self._batch_size]
+            # A batch always has as many rows: other shapes round differently.
+            rows = [*chosen, *[chosen[0]] * (self._batch_size - len(chosen))]
+            codes = [pairs[row].image_codes for row in rows]
+            openings = [self._openings[pairs[row].request.prompt.domain] for row in rows]
+            ours, theirs = (
+                self._model.scorer([_whole(some[row]) for row in rows], codes, openings, self._ratios)
+                for some in (pairs, others)
+            )
+            shown, told = ours.others(theirs)
+            for place, shown_of, told_of in zip(chosen, shown.tolist(), told.tolist(), strict=False):
+                found[place] = both_ways(shown_of - others[place].fluency, told_of - pairs[place].image_fluency)
+        return found
+
+    def _fits(self, pair: Pair) -> bool:
+        """Whether its report, read back, fits the report slots: sampled pieces may be fewer than the text needs."""
+        try:
+            self._model.report_ids(pair.report, whole=True)
+        except TextError:
+            return False
+        return True
 
     def _given(self, request: PairRequest) -> Given:
         """What a request gives the model.
@@ -208,6 +243,11 @@ class MedimReplica:
         return given
 
 
+def _whole(pair: Pair) -> Given:
+    """A finished pair as something whose report is given."""
+    return Given(domain=pair.request.prompt.domain, seed=pair.request.seed, report=pair.report)
+
+
 def _pair(request: PairRequest, made: Made, given: Given) -> Pair:
     visible = given.report if given.report is not None else given.opening
     # A report that keeps its special tokens begins with one.
@@ -222,4 +262,8 @@ def _pair(request: PairRequest, made: Made, given: Given) -> Pair:
         image_logprob=made.image_logprob,
         agreement=made.agreement,
         embedding=made.embedding,
+        image_agreement=made.image_agreement,
+        fluency=made.fluency,
+        image_fluency=made.image_fluency,
+        sentence_agreement=made.sentence_agreement,
     )

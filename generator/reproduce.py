@@ -18,6 +18,8 @@ from generator.dicom_objects import read_object
 from generator.errors import InputError, StoreError, VerifyError
 from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts
+from generator.relations import RELATIVE_SCORES
+from generator.schema import SCORE_PREFIX
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
 from generator.station import Parts, imported
@@ -77,7 +79,7 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
         made = _remade(spec, plan, pair_index, parts, Path(scratch))
         objects = _objects(stored)
-        found = [_brief(one) for one in differences(stored, made)]
+        found = [_brief(one) for one in differences(_alone(stored), _alone(made))]
         found += [f"{one} differs" for one in objects if not _same(store, Path(scratch), one)]
     if found:
         versions = differences(stored_plan.get("versions", {}), facts.versions)
@@ -86,7 +88,7 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
             f"pair {pair_id}: made again, it differs from what {store}/{shard} holds: {'; '.join(found)}.{why} "
             "Reproducing needs the hardware kind and library versions that the manifest records."
         )
-    return Reproduced(pair_id=pair_id, image_sha256=stored["image_sha256"], columns=len(stored), files=objects)
+    return Reproduced(pair_id=pair_id, image_sha256=stored["image_sha256"], columns=len(_alone(stored)), files=objects)
 
 
 def _stored(store: Store, shard: str, pair_id: str) -> dict[str, Any]:
@@ -176,6 +178,12 @@ def _same(store: Store, scratch: Path, path: str) -> bool:
         return read_object(store, path) == read_object(scratch, path.split("/", 2)[2])
     except InputError:
         return False
+
+
+def _alone(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row says of its pair without regard to the others of its shard."""
+    relative = {SCORE_PREFIX + name for name in RELATIVE_SCORES}
+    return {name: value for name, value in row.items() if name not in relative}
 
 
 def _brief(difference: str) -> str:

@@ -83,8 +83,29 @@ _MADE = (
     Column(
         "agreement",
         pa.float32(),
-        "Pointwise mutual information of report and image under the model, nats per token; null when not defined.",
+        "Pointwise mutual information of the report given the image, nats per report token; null when not defined.",
         nullable=True,
+    ),
+    Column(
+        "image_agreement",
+        pa.float32(),
+        "Pointwise mutual information of the image given the report, nats per image code; null when not defined.",
+        nullable=True,
+    ),
+    Column(
+        "sentence_agreement",
+        pa.list_(pa.float32()),
+        "`agreement` of each sentence behind the domain's opening, in order, nats per report token.",
+        made=True,
+    ),
+    Column(
+        "embedding",
+        pa.list_(pa.float32()),
+        "The model's view of the image: hidden states of its slots with the report masked, averaged.",
+        made=True,
+    ),
+    Column(
+        "image_phash", pa.string(), "Perceptual hash of the image, 256 bits, hex; near images differ in few.", made=True
     ),
 )
 _TRACE = (

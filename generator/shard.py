@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from generator.errors import DeviceMemoryError, MedimError, RowError, ShardError, StoreError
-from generator.filters import duplicate_threshold, mark_duplicates
 from generator.inputs import load_inputs
 from generator.records import (
     FileRecord,
@@ -27,6 +26,7 @@ from generator.records import (
     Verdict,
     Writer,
 )
+from generator.relations import related
 from generator.scheduling import Order
 from generator.spec import GenerateSpec
 from generator.tracing import one_line, portable, portable_traceback
@@ -70,7 +70,7 @@ def run_shard(
     loaded, unreadable = load_inputs(spec, healthy)
     bad += [replace(row, error=portable(row.error), traceback=portable(row.traceback)) for row in unreadable]
     pairs = _generate(replica, loaded, bad, spec.sampling.batch_size)
-    judged = mark_duplicates(_judge(judge, pairs, bad), duplicate_threshold(spec))
+    judged = _related(_judge(judge, pairs, bad), spec, replica)
     files = _write(writers, folder, shard, judged, bad)
     kept = sum(one.verdict.kept for one in judged)
     rejects = Counter(reason for one in judged if not one.verdict.kept for reason in one.verdict.reasons)
@@ -188,6 +188,21 @@ def _judge(judge: Judge, pairs: Sequence[Pair], bad: list[Quarantined]) -> list[
         except Exception as error:  # noqa: BLE001 - kept with the row, traceback included
             bad.append(_quarantined(pair.request, error, "judge"))
     return judged
+
+
+def _related(judged: list[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:
+    """The pairs with what they are to each other.
+
+    Raises:
+        ShardError: the replica broke over it; `DeviceMemoryError` where memory ran out.
+    """
+    try:
+        return related(judged, spec, replica)
+    except Exception as error:
+        if isinstance(error, MedimError):
+            raise
+        kind = DeviceMemoryError if _out_of_memory(error) else ShardError
+        raise kind(f"comparing the pairs of a shard failed: {one_line(error)}") from error
 
 
 def _write(

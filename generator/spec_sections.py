@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
@@ -16,7 +17,27 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Reveal = Literal["random", "sequential", "confidence"]
-FilterName = Literal["image_stats", "report_form", "duplicates", "agreement"]
+OWN_FILTERS = (
+    "image_stats",
+    "report_form",
+    "nonwords",
+    "references",
+    "contradictions",
+    "labels",
+    "fluency",
+    "agreement",
+    "duplicates",
+    "near_duplicates",
+)
+_OTHER_FILTER = re.compile(r"x_[a-z0-9_]{1,30}")  # judges of other distributions, see `generator.filters.plugins`
+
+
+def _filter_name(name: str) -> str:
+    if name in OWN_FILTERS or _OTHER_FILTER.fullmatch(name):
+        return name
+    close = get_close_matches(name, OWN_FILTERS, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise ValueError(f"is no filter{hint}. Known: {', '.join(OWN_FILTERS)}, and installed judges, which begin with x_")
 
 
 _OBJECTS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.=+()-]+)+/?")
@@ -176,7 +197,7 @@ class FilterSection(Section):
         options: the filter's own settings.
     """
 
-    name: FilterName
+    name: Annotated[str, AfterValidator(_filter_name)]
     drop_below: float | None = None
     drop_above: float | None = None
     options: dict[str, JsonValue] = Field(default_factory=dict)

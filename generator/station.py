@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
-from generator.records import Pair, Replica, ReplicaFacts, Shard, ShardRecord, Writer
+from generator.records import Pair, Replica, ReplicaFacts, Shard, ShardRecord, Shuffler, Writer
 from generator.scheduling import Failure, Order
 from generator.shard import Judge, run_shard
 from generator.spec import GenerateSpec
@@ -82,6 +82,22 @@ class _OneAtATime:
             return self._replica.generate(shard)
 
 
+class _ShufflesToo(_OneAtATime):
+    """The same of a replica that can score pairs whose reports are dealt wrongly."""
+
+    def __init__(self, replica: Replica, shuffler: Shuffler) -> None:
+        super().__init__(replica)
+        self._shuffler = shuffler
+
+    def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
+        with self._turn:
+            return self._shuffler.shuffled(pairs, others)
+
+
+def _in_turn(replica: Replica) -> Replica:
+    return _ShufflesToo(replica, replica) if isinstance(replica, Shuffler) else _OneAtATime(replica)
+
+
 class Station:
     """A replica with its judge and writers. Cheap to construct; `start` loads.
 
@@ -108,7 +124,7 @@ class Station:
         if self._directory.is_dir():
             os.chdir(self._directory)
         try:
-            self._replica: Replica = _OneAtATime(imported(self._parts.replica)(self._spec))
+            self._replica: Replica = _in_turn(imported(self._parts.replica)(self._spec))
         except MedimError:
             raise
         except Exception as error:

@@ -42,6 +42,7 @@ class Tally:
         asked: pairs by (domain, prompt).
         kept_by: kept pairs by (domain, prompt).
         findings: kept pairs by (domain, finding that the report names).
+        judged_findings: the same of all that were judged, dropped ones too: filters must not delete a finding unseen.
     """
 
     pairs: int = 0
@@ -53,6 +54,7 @@ class Tally:
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     kept_by: Counter[tuple[str, str]] = field(default_factory=Counter)
     findings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    judged_findings: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, record: ShardRecord, kept: Source, rejected: Source) -> None:
         """Counts one shard in."""
@@ -66,13 +68,22 @@ class Tally:
             prompt = (row["domain"], row["prompt"])
             self.asked[prompt] += 1
             self.kept_by[prompt] += 1
-            self.findings.update((row["domain"], finding) for finding in row["findings_report"] or ())
-        for row in pq.read_table(rejected, columns=["domain", "prompt"]).to_pylist():
+            named = [(row["domain"], finding) for finding in row["findings_report"] or ()]
+            self.findings.update(named)
+            self.judged_findings.update(named)
+        for row in pq.read_table(rejected, columns=["domain", "prompt", "findings_report"]).to_pylist():
             self.asked[row["domain"], row["prompt"]] += 1
+            self.judged_findings.update((row["domain"], finding) for finding in row["findings_report"] or ())
 
     def by_prompt(self) -> dict[tuple[str, str], Rate]:
         """The kept rate of every (domain, prompt), sorted."""
         return {prompt: Rate(asked=self.asked[prompt], kept=self.kept_by[prompt]) for prompt in sorted(self.asked)}
+
+    def by_finding(self) -> dict[tuple[str, str], Rate]:
+        """The kept rate of every (domain, finding that a judged report names), sorted."""
+        return {
+            one: Rate(asked=self.judged_findings[one], kept=self.findings[one]) for one in sorted(self.judged_findings)
+        }
 
     def by_domain(self) -> dict[str, Rate]:
         """The kept rate of every domain, sorted."""

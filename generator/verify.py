@@ -123,7 +123,9 @@ class _Check:
         tables = [name for name in self.store.files(DATA) if name.endswith(".parquet")]
         rows = sum(self._table(name, pairs_schema(self.provenance)) for name in tables)
         self._same_counts("data/", {"data_rows": rows})
-        self._same_counts("the manifest itself", {"data_rows": self.counts["kept"] - self.counts["duplicates"]})
+        counts = self.counts
+        left = counts["kept"] - counts["duplicates"] - counts["left_out"] + counts["restored"]
+        self._same_counts("the manifest itself", {"data_rows": left})
         return VerifyReport(
             folder=str(self.store),
             shards=self.counts["shards"],

@@ -22,7 +22,7 @@ from model.official import LogitsOf, OfficialSampling, Rows, sample_official
 from model.rows import Given, Made
 from model.sampler import Sampler
 from model.sampling import Batch, Sampled, Sampling, SamplingError
-from model.scoring import score
+from model.scoring import MASK_RATIOS, Scorer, by_sentence
 from model.text import TextError
 from model.vqgan import Vqgan, to_pixels, to_uint8
 
@@ -147,13 +147,20 @@ class Medim:
         return state_S
 
     @torch.inference_mode()
-    def make(self, rows: Sequence[Given], sampling: Sampling | OfficialSampling, openings: Sequence[str]) -> list[Made]:
+    def make(
+        self,
+        rows: Sequence[Given],
+        sampling: Sampling | OfficialSampling,
+        openings: Sequence[str],
+        ratios: Sequence[float] = MASK_RATIOS,
+    ) -> list[Made]:
         """One finished pair per row, which depends on that row alone, given the number of rows and its place in them.
 
         Args:
             rows: what is given.
             sampling: how to reveal the rest.
             openings: the domain's opening per row; agreement does not score it.
+            ratios: mask sets of agreement.
 
         Raises:
             SamplingError: logits of some rows are not finite.
@@ -167,8 +174,7 @@ class Medim:
             sampled = self._sample_official(denoiser, state_BS, domains, sampling, draws)
         else:
             sampled = Sampler(denoiser, sampling, Batch(state=state_BS, domains=domains, draws=draws)).run()
-        opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
-        scores = score(denoiser, sampled.state, opening_B, draws)
+        scores = Scorer(denoiser, sampled.state, self._openings(openings), draws, ratios).score()
         decoded = self._decode(sampled.state[:, self.layout.report_slots :], domains)
         made = []
         for index, row in enumerate(rows):
@@ -186,6 +192,12 @@ class Medim:
                     ),
                     image_logprob=_mean(logprob_S[slots:], open_S[slots:]),
                     agreement=float(scores.agreement[index]),
+                    image_agreement=float(scores.image_agreement[index]),
+                    fluency=float(scores.fluency[index]),
+                    image_fluency=float(scores.image_fluency[index]),
+                    sentence_agreement=by_sentence(
+                        self.text, sampled.state[index, :slots], scores.slot_agreement[index]
+                    ),
                     embedding=scores.embedding[index].cpu().numpy(),
                 )
             )
@@ -239,7 +251,7 @@ class Medim:
     ) -> list[float]:
         """Agreement of whole reports with images that are known by their codes, nats per report token.
 
-        For a pair as it was made, with its seed, this is the figure that `make` gave it.
+        For a pair as it was made, with its seed and all mask sets, this is the figure that `make` gave it.
 
         Args:
             rows: each with its report.
@@ -249,14 +261,27 @@ class Medim:
         Raises:
             TextError: a report does not fit the report slots.
         """
+        found: list[float] = self.scorer(rows, codes, openings).score().agreement.tolist()
+        return found
+
+    def scorer(
+        self,
+        rows: Sequence[Given],
+        codes: Sequence[NDArray[np.int32]],
+        openings: Sequence[str],
+        ratios: Sequence[float] = MASK_RATIOS,
+    ) -> Scorer:
+        """The scorer of finished pairs; see `agreement`."""
         state_BS = torch.stack([self.initial_state(row) for row in rows])
         for index, (row, codes_I) in enumerate(zip(rows, codes, strict=True)):
             ids_I = self.layout.to_joint(torch.from_numpy(np.array(codes_I, np.int64)), row.domain)
             state_BS[index, self.layout.report_slots :] = ids_I.to(self.device)
         draws = CounterDraws([row.seed for row in rows], self.layout.state_slots, self.device)
-        opening_B = torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
-        found: list[float] = score(self.conditioned(rows), state_BS, opening_B, draws).agreement.tolist()
-        return found
+        return Scorer(self.conditioned(rows), state_BS, self._openings(openings), draws, ratios)
+
+    def _openings(self, openings: Sequence[str]) -> Tensor:
+        """Report slots [B] that the openings take."""
+        return torch.tensor([len(self.text.encode(opening)) for opening in openings], device=self.device)
 
     def _decode(self, ids_BI: Tensor, domains: Sequence[str]) -> list[NDArray[np.uint8]]:
         """Images of joint ids, one by one: a decoded image does not depend on which domains share its batch."""

@@ -42,7 +42,10 @@ class Made:
         codes: int32 [I], codebook ids.
         report: text; the given one, where one was given.
         report_logprob, image_logprob: nats per generated token; NaN where nothing was generated.
-        agreement: pointwise mutual information, nats per report token.
+        agreement: pointwise mutual information of the report given the image, nats per report token.
+        image_agreement: of the image given the report, nats per image code.
+        fluency, image_fluency: log-likelihood of either side without the other, nats per token.
+        sentence_agreement: of each sentence behind the opening, nats per report token.
         embedding: float16 [D].
     """
 
@@ -52,4 +55,8 @@ class Made:
     report_logprob: float
     image_logprob: float
     agreement: float
+    image_agreement: float
+    fluency: float
+    image_fluency: float
+    sentence_agreement: tuple[float, ...]
     embedding: NDArray[np.float16]

@@ -5,31 +5,61 @@ Filters are pure: they see one `Pair` and nothing else, so the order of pairs, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from generator.errors import RowError, SpecError
-from generator.filters import agreement, duplicates, image_stats, report_form
+from generator.filters import (
+    agreement,
+    duplicates,
+    fluency,
+    image_stats,
+    labels,
+    near_duplicates,
+    plugins,
+    report_form,
+    wording,
+)
 from generator.filters.duplicates import mark_duplicates as mark_duplicates
 from generator.filters.threshold import FilterRule, Threshold
 from generator.records import Filter, Pair, Verdict
 
 Judge = Callable[[Pair], Verdict]
+Decide = Callable[[Mapping[str, float]], tuple[str, ...]]
 
 FILTERS: dict[str, Callable[[FilterRule], Filter]] = {
     image_stats.NAME: image_stats.ImageStats.of,
     report_form.NAME: report_form.ReportForm.of,
+    wording.NONWORDS: wording.Nonwords.of,
+    wording.REFERENCES: wording.References.of,
+    wording.CONTRADICTIONS: wording.Contradictions.of,
+    labels.NAME: labels.Labels.of,
+    fluency.NAME: fluency.Fluency.of,
     agreement.NAME: agreement.Agreement.of,
     duplicates.NAME: duplicates.Duplicates.of,
+    near_duplicates.NAME: near_duplicates.NearDuplicates.of,
 }
 DEFAULTS: dict[str, FilterRule] = {
     image_stats.NAME: image_stats.DEFAULT,
     report_form.NAME: report_form.DEFAULT,
+    **wording.DEFAULTS,
+    labels.NAME: labels.DEFAULT,
+    fluency.NAME: fluency.DEFAULT,
     agreement.NAME: agreement.DEFAULT,
     duplicates.NAME: duplicates.DEFAULT,
+    near_duplicates.NAME: near_duplicates.DEFAULT,
 }
-SCORES = (*image_stats.SCORES, *report_form.SCORES, *agreement.SCORES, *duplicates.SCORES)
+SCORES = (
+    *image_stats.SCORES,
+    *report_form.SCORES,
+    *wording.SCORES,
+    *labels.SCORES,
+    *fluency.SCORES,
+    *agreement.SCORES,
+    *duplicates.SCORES,
+    *near_duplicates.SCORES,
+)
 
 
 class Filtered(Protocol):
@@ -38,6 +68,14 @@ class Filtered(Protocol):
     @property
     def filters(self) -> Sequence[FilterRule]:
         """Entries of `filters:`, in order."""
+
+
+@runtime_checkable
+class Decider(Protocol):
+    """A filter whose options weigh stored scores; of the others the threshold on the main score says all."""
+
+    def decide(self, scores: Mapping[str, float]) -> Verdict:
+        """The verdict on a pair of these scores."""
 
 
 def build_filters(spec: Filtered) -> tuple[Filter, ...]:
@@ -49,7 +87,7 @@ def build_filters(spec: Filtered) -> tuple[Filter, ...]:
     Raises:
         SpecError: an unknown filter, one named twice, or a wrong option.
     """
-    return tuple(FILTERS[name](rule) for name, rule in policy(spec).items())
+    return tuple(FILTERS.get(name, plugins.Plugin.of)(rule) for name, rule in policy(spec).items())
 
 
 def policy(spec: Filtered) -> dict[str, FilterRule]:
@@ -60,7 +98,7 @@ def policy(spec: Filtered) -> dict[str, FilterRule]:
     """
     rules: dict[str, FilterRule] = {}
     for rule in spec.filters:
-        if rule.name not in FILTERS:
+        if rule.name not in FILTERS and not rule.name.startswith(plugins.PREFIX):
             close = get_close_matches(rule.name, FILTERS, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise SpecError(f"filters: {rule.name!r} is not a known filter{hint}. Known: {', '.join(FILTERS)}.")
@@ -94,6 +132,38 @@ def build_judge(spec: Filtered) -> Judge:
     return judge
 
 
+def build_decide(spec: Filtered) -> Decide:
+    """The reasons that the job's policy has against stored scores, the same that its judgement of the pair would give.
+
+    Near-duplicates are not among them: they are compared anew, see `generator.view_policy`.
+
+    Raises:
+        SpecError: an unknown filter, one named twice, a wrong option, or one that needs more than scores.
+    """
+    for rule in spec.filters:
+        if rule.name == wording.NONWORDS and rule.options:
+            raise SpecError(
+                f"filters: {rule.name}: options.words cannot be applied to stored scores; change drop_above, or make "
+                "the pairs again with `medim run` in a folder of their own."
+            )
+    rules = {name: rule for name, rule in policy(spec).items() if name != near_duplicates.NAME}
+    # Judges of other distributions are not needed: their numbers are there.
+    built = {name: FILTERS[name](rule) for name, rule in rules.items() if name in FILTERS}
+    deciders = {name: one for name, one in built.items() if isinstance(one, Decider)}
+    thresholds = {name: Threshold.of(rule) for name, rule in rules.items()}
+
+    def decide(scores: Mapping[str, float]) -> tuple[str, ...]:
+        reasons: list[str] = []
+        for name, threshold in thresholds.items():
+            if name not in scores:
+                raise SpecError(f"filters: {name}: the dataset has no such score; it was made without this judge.")
+            decider = deciders.get(name)
+            reasons.extend(decider.decide(scores).reasons if decider else threshold.reasons(scores[name]))
+        return tuple(reasons)
+
+    return decide
+
+
 def judged_by(one: Filter, pair: Pair) -> Verdict:
     """The filter's verdict.
 
@@ -107,9 +177,12 @@ def judged_by(one: Filter, pair: Pair) -> Verdict:
         raise RowError(pair.pair_id, message) from error
 
 
-def score_names(_spec: Filtered) -> tuple[str, ...]:
-    """Every score that `build_judge` gives, in column order; the same for every job, so that datasets can be joined."""
-    return SCORES
+def score_names(spec: Filtered) -> tuple[str, ...]:
+    """Every score that `build_judge` gives, in column order.
+
+    The same for every job, so that datasets can be joined, but for the judges of other distributions, which come last.
+    """
+    return (*SCORES, *(rule.name for rule in spec.filters if rule.name.startswith(plugins.PREFIX)))
 
 
 def duplicate_threshold(spec: Filtered) -> Threshold:

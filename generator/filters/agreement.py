@@ -1,15 +1,21 @@
-"""Do image and report belong together, by the replica's own likelihoods."""
+"""Do image and report belong together, by the replica's own likelihoods, and how would they if they did not."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from generator.filters.options import known_options
+from generator.errors import SpecError
+from generator.filters.options import known_options, number_option
 from generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from generator.records import Pair, Verdict
+from generator.phantoms import read_findings
+from generator.records import Judged, Pair, Verdict
 
 NAME = "agreement"
-SCORES = (NAME,)
+SHUFFLED = "agreement_shuffled"
+SCORES = (NAME, "agreement_report", "agreement_image", "agreement_sentence", SHUFFLED)
+OPTIONS = ("max_false_positives", "min_sentence")
 DEFAULT = DefaultRule(name=NAME)
 
 
@@ -17,11 +23,16 @@ DEFAULT = DefaultRule(name=NAME)
 class Agreement:
     """Pointwise mutual information of report and image, nats per token, as the replica measured it.
 
+    Main score: mean of both ways (report given image, image given report), or the first alone where a replica has no
+    other. `agreement_shuffled` is NaN here: `mark_shuffled` fills it in for the pairs of a shard.
+
     Attributes:
-        threshold: kept range.
+        threshold: kept range of the main score.
+        min_sentence: pairs are dropped whose least agreeing sentence is below; None for no bound.
     """
 
     threshold: Threshold
+    min_sentence: float | None = None
     name: str = NAME
 
     @classmethod
@@ -29,13 +40,82 @@ class Agreement:
         """The filter a job file asks for.
 
         Raises:
-            SpecError: an option is given; there is none.
+            SpecError: an option is unknown or out of range.
         """
-        known_options(NAME, rule.options, ())
-        return cls(threshold=Threshold.of(rule))
+        known_options(NAME, rule.options, OPTIONS)
+        false_positive_rate(rule)
+        least = rule.options.get("min_sentence")
+        if least is not None and (isinstance(least, bool) or not isinstance(least, int | float)):
+            raise SpecError(f"filters: {NAME}: options.min_sentence is {least!r}; give a number, nats per token.")
+        return cls(threshold=Threshold.of(rule), min_sentence=None if least is None else float(least))
 
     def judge(self, pair: Pair) -> Verdict:
-        """The pair's agreement as the score."""
-        score = float(pair.agreement)
-        reasons = self.threshold.reasons(score)
-        return Verdict(kept=not reasons, reasons=reasons, scores={NAME: score})
+        """Both ways together, each alone, and the least agreeing sentence."""
+        report, image = float(pair.agreement), float(pair.image_agreement)
+        sentence = min(pair.sentence_agreement, default=math.nan)
+        score = both_ways(report, image)
+        return self.decide(dict(zip(SCORES, (score, report, image, sentence, math.nan), strict=True)))
+
+    def decide(self, scores: Mapping[str, float]) -> Verdict:
+        """The verdict on a pair of these scores."""
+        reasons = self.threshold.reasons(scores[NAME])
+        if self.min_sentence is not None:
+            reasons += Threshold(name="agreement_sentence", below=self.min_sentence).reasons(scores[SCORES[3]])
+        return Verdict(kept=not reasons, reasons=reasons, scores=scores)
+
+
+def both_ways(report: float, image: float) -> float:
+    """One number for the agreement of a report with its image and of the image with the report."""
+    return report if math.isnan(image) else (report + image) / 2
+
+
+def false_positive_rate(rule: FilterRule) -> float | None:
+    """The share of wrongly dealt pairs that the job accepts, or None where it sets none.
+
+    Raises:
+        SpecError: it is not between 0 and 1.
+    """
+    value = rule.options.get("max_false_positives")
+    if value is None:
+        return None
+    rate = number_option(NAME, "max_false_positives", value)
+    if not 0 < rate < 1:
+        raise SpecError(f"filters: {NAME}: options.max_false_positives is {rate:g}; give a share between 0 and 1.")
+    return rate
+
+
+def partners(pairs: Sequence[Pair]) -> dict[str, Pair]:
+    """For each pair the next one of its domain, by `pair_index` and in a circle, whose report is wrong for it.
+
+    That is one with other findings; where all have the same, one with another text; where all have the same text, none.
+    The partner of a pair depends on the set of pairs, not on their order.
+    """
+    found: dict[str, Pair] = {}
+    by_domain: dict[str, list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda one: one.request.pair_index):
+        by_domain.setdefault(pair.request.prompt.domain, []).append(pair)
+    for ring in by_domain.values():
+        findings = {pair.pair_id: read_findings(pair.report) for pair in ring}
+        for place, pair in enumerate(ring):
+            behind = (*ring[place + 1 :], *ring[:place])
+            mine = findings[pair.pair_id]
+            wrong = (one for one in behind if findings[one.pair_id] != mine)
+            other = next(wrong, None) or next((one for one in behind if one.report != pair.report), None)
+            if other is not None:
+                found[pair.pair_id] = other
+    return found
+
+
+def mark_shuffled(judged: Sequence[Judged], agreement: Mapping[str, float]) -> list[Judged]:
+    """The same pairs, each with what its image agrees with another pair's report.
+
+    Args:
+        judged: pairs of one shard.
+        agreement: by pair_id; pairs that are not there keep NaN.
+    """
+    return [
+        replace(one, verdict=replace(one.verdict, scores={**one.verdict.scores, SHUFFLED: agreement[one.pair.pair_id]}))
+        if one.pair.pair_id in agreement
+        else one
+        for one in judged
+    ]

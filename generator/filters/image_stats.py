@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.filters.options import known_options, number_option
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
 from generator.records import Pair, Verdict
 
 NAME = "image_stats"
@@ -60,6 +60,11 @@ class ImageStats:
             ValueError: the image is not uint8 [H, W] or [H, W, 3].
         """
         found = statistics(pair.image, pathology=pair.request.prompt.domain == "pathology")
+        return self.decide({name: stored(value) for name, value in found.items()})
+
+    def decide(self, found: Mapping[str, float]) -> Verdict:
+        """The verdict on an image of these statistics."""
+        found = {name: found[name] for name in STATISTICS}
         margins = {key: margin(key, bound, found) for key, bound in self.bounds.items()}
         score = min(margins.values(), default=1.0)
         outside = ",".join(key.removeprefix("min_").removeprefix("max_") for key in OPTIONS if margins.get(key, 1) < 1)

@@ -44,3 +44,14 @@ def flag_option(name: str, key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise SpecError(f"filters: {name}: options.{key} is {value!r}; give true or false.")
     return value
+
+
+def words_option(name: str, key: str, value: object) -> frozenset[str]:
+    """The option as a set of words in lower case.
+
+    Raises:
+        SpecError: it is no list of text.
+    """
+    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise SpecError(f"filters: {name}: options.{key} is {value!r:.80}; give a list of words.")
+    return frozenset(one.strip().lower() for one in value)

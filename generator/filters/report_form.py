@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from generator.errors import SpecError
 from generator.filters.options import flag_option, known_options, number_option
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
 from generator.phantoms import read_findings, read_report
 from generator.records import Pair, Verdict
 
@@ -76,10 +76,13 @@ class ReportForm:
         reading = read_report(pair.report)
         scores["in_grammar"] = float(reading.in_grammar and reading.domain == pair.request.prompt.domain)
         scores["consistent"] = float(reading.consistent)
-        main = self.main_score(scores)
-        reasons = self.threshold.reasons(main)
         labels = {"findings_report": ",".join(sorted(read_findings(pair.report)))}
-        return Verdict(kept=not reasons, reasons=reasons, scores={NAME: main} | scores, labels=labels)
+        return replace(self.decide({name: stored(value) for name, value in scores.items()}), labels=labels)
+
+    def decide(self, scores: Mapping[str, float]) -> Verdict:
+        """The verdict on a report of these scores."""
+        parts = {name: scores[name] for name in SCORES[1:]}
+        return self.threshold.verdict({NAME: self.main_score(parts)} | parts)
 
     def main_score(self, scores: dict[str, float]) -> float:
         """The parts of `scores` as one number in [0, 1]."""

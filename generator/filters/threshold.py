@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
+from generator.records import Verdict
+
 
 class FilterRule(Protocol):
     """One entry of `filters:` in a job file, as the spec holds it."""
@@ -60,15 +64,28 @@ class Threshold:
     def reasons(self, score: float) -> tuple[str, ...]:
         """Why a pair of this score is dropped; empty when it is kept.
 
-        NaN compares false with everything, so without its own reason it would pass every bound.
+        NaN compares false with everything, so without its own reason it would pass every bound. Numbers are compared as
+        the columns hold them, so that a rule says the same of a pair and of its stored scores.
         """
         if self.below is None and self.above is None:
             return ()
         if math.isnan(score):
             return (f"{self.name} is NaN",)
         found = []
-        if self.below is not None and score < self.below:
+        score = stored(score)
+        if self.below is not None and score < stored(self.below):
             found.append(f"{self.name}<{self.below:g}")
-        if self.above is not None and score > self.above:
+        if self.above is not None and score > stored(self.above):
             found.append(f"{self.name}>{self.above:g}")
         return tuple(found)
+
+    def verdict(self, scores: Mapping[str, float]) -> Verdict:
+        """The verdict on a pair of these scores, the filter's main score among them."""
+        reasons = self.reasons(scores[self.name])
+        return Verdict(kept=not reasons, reasons=reasons, scores=scores)
+
+
+def stored(score: float) -> float:
+    """The number as a float32 column gives it back."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(score))

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from generator.errors import RowError
+from generator.near import hex_of, phash
 from generator.provenance import Provenance
 from generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
 from generator.schema import ROW_GROUP_ROWS, SCORE_PREFIX, columns, pairs_schema, rejected_schema
@@ -21,7 +23,14 @@ from generator.writers.uids import pair_uids
 PAIRS_FILE = "pairs.parquet"
 REJECTED_FILE = "_rejected.parquet"
 _LOW_CARDINALITY = ("task", "domain", "prompt", "model_sha256", "spec_sha256", "stage")
-_NO_STATISTICS = ("image.bytes", "image.path", "report", "traceback", "image_sha256")
+_NO_STATISTICS = (
+    "image.bytes",
+    "image.path",
+    "report",
+    "traceback",
+    "image_sha256",
+    "embedding.list.element",
+)
 
 Row = dict[str, Any]
 
@@ -145,8 +154,18 @@ def _leaves(field: pa.Field[pa.DataType]) -> list[str]:
 
 
 def _measurements(pair: Pair) -> Row:
-    values = {"report_logprob": pair.report_logprob, "image_logprob": pair.image_logprob, "agreement": pair.agreement}
-    return {name: _defined(value) for name, value in values.items()}
+    values = {
+        "report_logprob": pair.report_logprob,
+        "image_logprob": pair.image_logprob,
+        "agreement": pair.agreement,
+        "image_agreement": pair.image_agreement,
+    }
+    return {
+        **{name: _defined(value) for name, value in values.items()},
+        "sentence_agreement": list(pair.sentence_agreement),
+        "embedding": pair.embedding.astype(np.float32),
+        "image_phash": hex_of(phash(pair.image)),
+    }
 
 
 def _defined(value: float | None) -> float | None:

@@ -37,18 +37,20 @@ def test_row_of_the_official_size_costs_what_the_arithmetic_says(spec, official)
 @pytest.mark.parametrize(
     ("changes", "rows"),
     [
-        ({}, 4 + 8 * 2 + 4),
-        ({"order": "joint"}, 8 * 2 + 1 + 4),
-        ({"order": "image_first"}, 8 + 4 + 4),
-        ({"order": "image_first", "text_guidance": 1.0}, 8 + 4 * 2 + 4),
-        ({"guidance": 0.0}, 8 + 4 + 4),
+        ({}, 4 + 8 * 2 + 5),
+        ({"order": "joint"}, 8 * 2 + 1 + 5),
+        ({"order": "image_first"}, 8 + 4 + 5),
+        ({"order": "image_first", "text_guidance": 1.0}, 8 + 4 * 2 + 5),
+        ({"guidance": 0.0}, 8 + 4 + 5),
+        ({"steps": 20}, 4 + 20 * 2 + 11),
+        ({"steps": 19}, 4 + 19 * 2 + 5),
     ],
 )
 def test_rows_count_steps_guidance_and_scores(spec, changes, rows):
     assert rows_per_pair(spec(sampling={"steps": 8, "text_steps": 4, **changes})) == rows
 
 
-@pytest.mark.parametrize(("task", "rows"), [("report_to_image", 8 * 2 + 4), ("image_to_report", 4 + 4)])
+@pytest.mark.parametrize(("task", "rows"), [("report_to_image", 8 * 2 + 5), ("image_to_report", 4 + 5)])
 def test_given_side_costs_no_steps(spec, task, rows):
     inputs = {"source": "phantoms", "domain": "pathology", "pairs": 2}
     made = spec(task=task, prompts=None, inputs=inputs, sampling={"steps": 8, "text_steps": 4})
@@ -80,3 +82,11 @@ def test_config_that_is_none_is_refused(spec, tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(SpecError, match="is no model config"):
         row_flops(spec(model={"checkpoint": str(tmp_path)}))
+
+
+def test_scores_are_counted_as_the_model_makes_them():
+    from generator.estimate import SCORING_ROWS, SHARE_OF_SAMPLING
+    from model import scoring
+
+    made = tuple(scoring.passes_per_pair(one) + 2 * len(one) for one in (scoring.LEAN_RATIOS, scoring.MASK_RATIOS))
+    assert (made, scoring.SHARE_OF_SAMPLING) == (SCORING_ROWS, SHARE_OF_SAMPLING)

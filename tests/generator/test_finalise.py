@@ -134,7 +134,8 @@ def test_the_manifest_says_what_was_asked_kept_and_why_not(tmp_path):
     finish_tiny(tmp_path)
     found = manifest(tmp_path)
     assert found["counts"] == {
-        "shards": 3, "pairs": 12, "kept": 10, "dropped": 1, "quarantined": 1, "duplicates": 1, "data_rows": 9
+        "shards": 3, "pairs": 12, "kept": 10, "dropped": 1, "quarantined": 1, "duplicates": 1,
+        "left_out": 0, "restored": 0, "data_rows": 9,
     }  # fmt: skip
     assert found["rejects"] == {"report_form<0.5": 1}
     chest, pathology = found["kept_rate"]["by_domain"]
@@ -208,3 +209,15 @@ def test_row_groups_are_full_and_files_are_cut_by_size_whatever_the_shards_are(t
     assert [row["pair_index"] for row in data_rows(tmp_path)] == [row["pair_index"] for row in rows]
     tiny = build_data_view(LocalStore(tmp_path), 5, make_provenance(), total_bytes=total, file_bytes=1)
     assert len(tiny.files) == 4
+
+
+def test_the_kept_rate_of_every_finding_counts_dropped_pairs_too(tmp_path):
+    finish_tiny(tmp_path)
+    found = {(one["domain"], one["finding"]): one for one in manifest(tmp_path)["findings"]}
+    dropped = pq.read_table(shard_folder(tmp_path, 1) / "_rejected.parquet").to_pylist()
+    assert [row["pair_index"] for row in dropped] == [5]
+    assert dropped[0]["findings_report"]
+    lost = {one for one, rate in found.items() if rate["judged"] > rate["kept"]}
+    assert lost == {("pathology", finding) for finding in dropped[0]["findings_report"]}
+    assert all(found[one]["judged"] == found[one]["kept"] + 1 for one in lost)
+    assert "| judged pairs | kept | share kept |" in (tmp_path / "README.md").read_text()

@@ -9,7 +9,15 @@ import torch
 
 from model.layout import Codebook, ReportIds, TokenLayout
 from model.noise import CounterDraws
-from model.scoring import MASK_RATIOS, score
+from model.scoring import (
+    LEAN_RATIOS,
+    MASK_RATIOS,
+    Scorer,
+    affordable_ratios,
+    by_sentence,
+    passes_per_pair,
+    score,
+)
 
 LAYOUT = TokenLayout(
     report_slots=8,
@@ -87,19 +95,92 @@ def test_opening_end_and_pads_stay_visible_and_both_passes_share_their_masks():
     denoiser = Knowing(7.0)
     rows = [state([7, 8, 9, 10], 1), state([7], 2)]
     scores = scored(rows, denoiser)
-    assert len(denoiser.calls) == len(MASK_RATIOS)
-    assert scores.passes == 2 * len(MASK_RATIOS) * len(rows)
-    whole, shares = torch.tensor(rows), []
+    whole, sets = torch.tensor(rows), []
+    assert scores.passes == passes_per_pair(MASK_RATIOS) * len(rows) == sum(len(seen) for seen, _ in denoiser.calls)
     for seen, t in denoiser.calls:
         masked = seen == LAYOUT.mask_id
-        assert torch.equal(masked[:2, :8], masked[2:, :8])
-        assert torch.equal(t[:2], t[2:])
-        assert not bool(masked[:2, 8:].any())
-        assert bool(masked[2:, 8:].all())
-        assert not bool((masked[:, :8] & (whole[:, :8] < 6).repeat(2, 1)).any())
+        assert not bool((masked[:, :8] & (whole[:, :8] < 6).repeat(len(seen) // 2, 1)).any())
         assert not bool(masked[:, :OPENING].any())
-        shares.append((masked[:2, :8].sum(1).tolist(), t[:2].tolist()))
-    assert shares == [([4, 1], [1.0, 1.0]), ([2, 1], [0.5, 1.0])]
+        sets += [
+            (report.sum(1).tolist(), image.sum(1).tolist(), time.tolist())
+            for report, image, time in zip(masked[:, :8].split(2), masked[:, 8:].split(2), t.split(2), strict=True)
+        ]
+    assert sets == [
+        ([4, 1], [0, 0], [1.0, 1.0]),
+        ([4, 1], [4, 4], [1.0, 1.0]),
+        ([0, 0], [4, 4], [1.0, 1.0]),
+        ([2, 1], [0, 0], [0.5, 1.0]),
+        ([2, 1], [4, 4], [0.5, 1.0]),
+        ([0, 0], [2, 2], [0.5, 0.5]),
+        ([4, 1], [2, 2], [0.5, 0.5]),
+    ]
+    halves = denoiser.calls[2][0] == LAYOUT.mask_id
+    assert torch.equal(halves[:2, :8], halves[2:, :8])
+    pictures = denoiser.calls[3][0] == LAYOUT.mask_id
+    assert torch.equal(pictures[:2, 8:], pictures[2:, 8:])
+
+
+class Drawing(Knowing):
+    """Whoever sees the first word gives its code the odds `sure`; whoever does not finds all codes equally likely."""
+
+    def read(self, state, t):
+        self.calls.append((state.clone(), t.clone()))
+        hidden = torch.zeros(*state.shape, 1)
+        hidden[:, :, 0] = torch.where(state[:, 2] == LAYOUT.mask_id, -1, state[:, 2] - 6)[:, None].float()
+        return hidden
+
+    def logits(self, hidden, ids):
+        return torch.where(ids[None] == LAYOUT.image_offset + hidden, math.log(self.sure), 0.0)
+
+
+def test_agreement_of_the_image_is_the_known_difference_too():
+    sure, codes = 7.0, 9
+    scores = scored([state([7, 7], 1), state([8, 7], 1)], Drawing(sure))
+    norm = codes - 1 + sure
+    assert scores.image_agreement[0].item() == pytest.approx(math.log(sure / norm) - math.log(1 / codes), abs=1e-6)
+    assert scores.image_agreement[1].item() == pytest.approx(math.log(1 / norm) - math.log(1 / codes), abs=1e-6)
+    assert scores.image_fluency.tolist() == pytest.approx([math.log(1 / codes)] * 2)
+
+
+def test_fluency_is_what_the_report_has_without_the_image():
+    assert scored([state([7, 7, 9], 1)], Knowing(7.0)).fluency.item() == pytest.approx(math.log(1 / CHOICES))
+
+
+def test_slots_are_scored_where_there_are_words():
+    found = scored([state([7, 8], 1)], Knowing(7.0)).slot_agreement[0]
+    norm = CHOICES - 1 + 7.0
+    expected = [math.log(7.0 / norm) - math.log(1 / CHOICES), math.log(1 / norm) - math.log(1 / CHOICES)]
+    assert found[2:4].tolist() == pytest.approx(expected, abs=1e-6)
+    assert torch.isnan(found[[0, 1, 4, 5, 6, 7]]).all()
+
+
+@pytest.mark.parametrize("denoiser", [Knowing(7.0), Drawing(7.0)])
+def test_a_report_dealt_to_another_image_is_scored_as_if_it_were_the_pair(denoiser):
+    # With its own masks on either side, what a wrong pair agrees is what `score` says of it, less the two fluencies.
+    images, reports = [state([7, 7], 1), state([8, 6], 2)], [state([8, 9], 2), state([7, 9], 0)]
+    opening = torch.full((2,), OPENING)
+    ours = Scorer(denoiser, torch.tensor(images), opening, CounterDraws([3, 4], LAYOUT.state_slots))
+    theirs = Scorer(denoiser, torch.tensor(reports), opening, CounterDraws([5, 6], LAYOUT.state_slots))
+    shown, told = ours.others(theirs)
+    mixed = [[*report[:8], *image[8:]] for report, image in zip(reports, images, strict=True)]
+    wrong = scored(mixed, denoiser, [5, 6])
+    assert (shown - theirs.score().fluency).tolist() == pytest.approx(wrong.agreement.tolist(), abs=1e-6)
+    assert (told - ours.score().image_fluency).tolist() == pytest.approx(wrong.image_agreement.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("passes", "ratios"), [(8, LEAN_RATIOS), (43, LEAN_RATIOS), (44, MASK_RATIOS)])
+def test_scoring_takes_a_quarter_of_sampling_at_most_or_the_least_there_is(passes, ratios):
+    assert affordable_ratios(passes) == ratios
+
+
+def test_sentences_end_where_their_last_piece_does():
+    class Pieces:
+        def decode(self, ids):
+            return {6: "a", 7: "end.", 8: "Here:"}[ids[0]]
+
+    nan = math.nan
+    found = by_sentence(Pieces(), torch.tensor([1, 6, 7, 8, 6, 2]), torch.tensor([nan, 1.0, 3.0, 0.5, 4.0, nan]))
+    assert found == (2.0, 0.5, 4.0)
 
 
 def test_a_score_does_not_depend_on_its_neighbours():
@@ -120,7 +201,8 @@ def test_logits_have_one_shape_whatever_is_masked():
     shapes = []
     scored([state([7, 8, 9, 10], 1), state([7], 2)], Counting(7.0))
     scored([state([7, 8, 9, 10], 1), state([], 2)], Counting(7.0))
-    assert shapes == [(2 * 2 * LAYOUT.report_slots, 1, CHOICES)] * 4
+    assert shapes[: len(shapes) // 2] == shapes[len(shapes) // 2 :]
+    assert set(shapes) == {(LAYOUT.report_slots, 1, CHOICES), (LAYOUT.image_slots, 1, 9)}
 
 
 def test_the_embedding_is_the_mean_hidden_state_of_the_image_slots():

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from generator.errors import RowError, SpecError
 from generator.filters import FILTERS, SCORES, build_judge, score_names
+from generator.filters.threshold import stored
 from tests.generator.filters.pairs import REPORT, Job, Rule, a_pair
 
 STRICT = Job(
@@ -77,13 +79,40 @@ def test_a_filter_named_twice_is_refused():
         build_judge(Job(filters=(Rule(name="agreement"), Rule(name="agreement"))))
 
 
-PAIRS = st.builds(
-    a_pair,
-    st.integers(0, 5),
-    report=st.sampled_from([REPORT, "", "___", "No effusion."]),
-    agreement=st.floats(),
-    domain=st.sampled_from(["chest_xray", "pathology"]),
+def measured(pair, image_agreement, fluency, sentences):
+    return replace(pair, image_agreement=image_agreement, fluency=fluency, sentence_agreement=tuple(sentences))
+
+
+REPORTS = st.one_of(
+    st.sampled_from([REPORT, "", "___", "No effusion.", "There is an effusion. There is no effusion.", "\x00\n. ."]),
+    st.text(max_size=60),
 )
+PAIRS = st.builds(
+    measured,
+    st.builds(
+        a_pair,
+        st.integers(0, 5),
+        report=REPORTS,
+        agreement=st.floats(),
+        domain=st.sampled_from(["chest_xray", "pathology"]),
+    ),
+    st.floats(),
+    st.floats(),
+    st.lists(st.floats(), max_size=3),
+)
+BOUNDED = Job(filters=tuple(Rule(name=name, drop_below=0.0, drop_above=1.0) for name in FILTERS))
+
+
+@settings(max_examples=100, deadline=None)
+@given(pair=PAIRS)
+def test_every_filter_scores_any_pair_and_no_nan_passes_a_bound(pair):
+    verdict = build_judge(BOUNDED)(pair)
+    assert tuple(verdict.scores) == SCORES
+    for name in set(FILTERS) - {"duplicates", "near_duplicates"}:
+        inside = 0.0 <= stored(verdict.scores[name]) <= 1.0
+        assert inside != any(
+            reason.startswith((f"{name}<", f"{name}>", f"{name} is NaN")) for reason in verdict.reasons
+        )
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,360 @@
+"""What the filters find of faults that were planted: ROC AUC by fault, the funnel of a policy, seconds per pair.
+
+    python -m benchmarks.filters --out filters.json
+
+Clean pairs are phantoms, their images encoded by the checkpoint and decoded again. Each fault is planted in a copy of
+every pair; the AUC is that of the score that is to find it, clean against faulty. Wrong reports are those of another
+phantom with other findings; swapped sides say left for right and right for left. Both are scored by the checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.context import context, deliver, parser
+from generator.filters import build_filters
+from generator.filters.agreement import both_ways
+from generator.near import NearIndex, sign
+from generator.phantoms import OPENING, draw
+from generator.records import Domain, Pair, PairRequest, Prompt
+from generator.spec_sections import FilterSection
+from model import checkpoint
+from model.medim import Given, Medim
+from model.scoring import LEAN_RATIOS, MASK_RATIOS, Scores
+
+BATCH = 16
+FAULTS: dict[str, tuple[str, int]] = {
+    # fault: the score that is to find it, and 1 where faulty pairs score higher
+    "blur": ("sharpness", -1),
+    "bars": ("bars", 1),
+    "blank": ("std", -1),
+    "tint": ("chroma", 1),
+    "empty_glass": ("tissue", -1),
+    "misspelt": ("nonwords", 1),
+    "cut_off": ("report_finished", -1),
+    "repeated": ("report_repeats", 1),
+    "identifier": ("report_clean", -1),
+    "prior": ("references", 1),
+    "contradiction": ("contradictions", 1),
+    "disorder": ("fluency", -1),
+    "near_copy": ("near_duplicates", 1),
+    "wrong_report": ("agreement", -1),
+    "swapped_sides": ("agreement", -1),
+}
+ONLY: dict[str, Domain] = {"tint": "chest_xray", "swapped_sides": "chest_xray", "empty_glass": "pathology"}
+
+
+class Policy:
+    """A job's filters: all of them, with the policy that the funnel shows."""
+
+    filters = (
+        FilterSection(name="image_stats", drop_below=1.0, options={"min_std": 2.0, "max_bars": 0.1, "max_chroma": 2.0}),
+        FilterSection(name="report_form", drop_below=0.5),
+        FilterSection(name="nonwords", drop_above=0.1),
+        FilterSection(name="references", drop_above=0.0),
+        FilterSection(name="contradictions", drop_above=0.0),
+        FilterSection(name="agreement", drop_below=0.0),
+    )
+
+
+def main() -> None:
+    """Measure and deliver."""
+    options = parser(__doc__)
+    options.add_argument("--pairs", type=int, default=96, help="clean phantoms per domain")
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    folder = checkpoint.resolve(given.checkpoint)
+    model = Medim.load(folder)
+    result: dict[str, Any] = {"benchmark": "filters", "pairs": given.pairs, "model_sha256": checkpoint.sha256(folder)}
+    for domain in ("chest_xray", "pathology"):
+        result[domain] = measured(model, domain, given.pairs)
+    deliver({**result, **context("cpu")}, given.out)
+
+
+def measured(model: Medim, domain: Domain, count: int) -> dict[str, Any]:
+    """The figures of one domain."""
+    clean = [clean_pair(model, domain, index) for index in range(count)]
+    started = time.process_time()
+    clean = rescored(model, clean)
+    scoring = (time.process_time() - started) / count
+    seconds: dict[str, float] = {}
+    clean_scores = judged(clean, seconds)
+    pairs: dict[str, list[Pair]] = {"clean": clean}
+    found: dict[str, Any] = {}
+    for fault, (score, sign_of) in FAULTS.items():
+        if ONLY.get(fault, domain) != domain:
+            continue
+        kept, planted = planted_pairs(model, fault, clean)
+        pairs[fault] = planted
+        good = [clean_scores[one.pair_id][score] for one in kept]
+        bad = [one[score] for one in judged(planted, {}).values()]
+        if fault == "near_copy":
+            good, bad = near_scores(clean, clean), near_scores(clean, planted, beside=True)
+        found[fault] = {"score": score, "pairs": len(bad), "auc": auc(bad, good, sign_of)}
+        if fault in ("wrong_report", "swapped_sides"):
+            found[fault] |= ways(planted, kept)
+    one_set = rescored(model, clean, LEAN_RATIOS), rescored(model, pairs["wrong_report"], LEAN_RATIOS)
+    bad, good = ([both_ways(one.agreement, one.image_agreement) for one in some] for some in reversed(one_set))
+    found["wrong_report"]["auc_with_one_mask_set"] = auc(bad, good, -1)
+    return {
+        "faults": found,
+        "funnel": {fault: funnel(some) for fault, some in pairs.items()},
+        "ms_per_pair": {name: round(1000 * value / count, 3) for name, value in seconds.items()},
+        "near_ms_per_pair": near_cost(clean),
+        "scoring_ms_per_pair": round(1000 * scoring, 1),
+    }
+
+
+def clean_pair(model: Medim, domain: Domain, index: int) -> Pair:
+    """A phantom as the checkpoint's image tokenizer gives it back."""
+    phantom = draw(domain, 900_000 + index)
+    slots = model.layout.report_slots
+    state = model.initial_state(Given(domain=domain, seed=index, report=phantom.report, image=phantom.image))
+    codes = model.layout.to_codes(state[slots:], domain).to(torch.int32).numpy()
+    prompt = Prompt(domain=domain, text=OPENING[domain])
+    return Pair(
+        request=PairRequest(pair_id=f"clean-{index:05d}", pair_index=index, seed=index, prompt=prompt),
+        image=phantom.image,
+        image_codes=codes,
+        report=phantom.report,
+        prompt_chars=0,
+        report_logprob=-1.0,
+        image_logprob=-1.0,
+        agreement=0.0,
+        embedding=np.zeros(1, np.float16),
+    )
+
+
+def rescored(model: Medim, pairs: Sequence[Pair], ratios: Sequence[float] = MASK_RATIOS) -> list[Pair]:
+    """The pairs with what the checkpoint says of image codes and report."""
+    found: list[Pair] = []
+    for start in range(0, len(pairs), BATCH):
+        part = pairs[start : start + BATCH]
+        rows = [Given(domain=one.request.prompt.domain, seed=one.request.seed, report=one.report) for one in part]
+        openings = [OPENING[one.domain] for one in rows]
+        with torch.inference_mode():
+            scores = model.scorer(rows, [one.image_codes for one in part], openings, ratios).score()
+        found += [with_scores(one, scores, place) for place, one in enumerate(part)]
+    return found
+
+
+def with_scores(pair: Pair, scores: Scores, place: int) -> Pair:
+    """The pair with the scores of one row."""
+    slots = scores.slot_agreement[place]
+    return replace(
+        pair,
+        agreement=float(scores.agreement[place]),
+        image_agreement=float(scores.image_agreement[place]),
+        fluency=float(scores.fluency[place]),
+        sentence_agreement=tuple(slots[~slots.isnan()].tolist()),
+        embedding=scores.embedding[place].numpy(),
+    )
+
+
+def planted_pairs(model: Medim, fault: str, clean: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Clean pairs that can have the fault, and each of them with it."""
+    rng = np.random.default_rng(1)
+    kept, faulty = [], []
+    for place, pair in enumerate(clean):
+        made = replace(pair, report=wrong_report(clean, place)) if fault == "wrong_report" else PLANT[fault](pair, rng)
+        if made.report != pair.report or made.image is not pair.image:
+            kept.append(pair)
+            faulty.append(made)
+    if fault in ("wrong_report", "swapped_sides", "disorder"):
+        fitting = [place for place, one in enumerate(faulty) if fits(model, one.report)]
+        kept, faulty = [kept[place] for place in fitting], rescored(model, [faulty[place] for place in fitting])
+    return kept, faulty
+
+
+def fits(model: Medim, report: str) -> bool:
+    """Whether the checkpoint's report slots can hold it."""
+    from model.text import TextError
+
+    try:
+        model.report_ids(report, whole=True)
+    except TextError:
+        return False
+    return True
+
+
+def wrong_report(clean: Sequence[Pair], place: int) -> str:
+    """The report of the next phantom with other findings."""
+    from generator.phantoms import read_findings
+
+    mine = read_findings(clean[place].report)
+    others = (clean[(place + step) % len(clean)].report for step in range(1, len(clean)))
+    return next(report for report in others if read_findings(report) != mine)
+
+
+def swapped(pair: Pair, _: np.random.Generator) -> Pair:
+    """Left for right and right for left, but for the pacemaker, which is always left."""
+    turned = [
+        one if "pacemaker" in one.lower() else re.sub(r"\b(right|left)\b", turned_side, one, flags=re.IGNORECASE)
+        for one in re.split(r"(?<=[.:]) ", pair.report)
+    ]
+    return replace(pair, report=" ".join(turned))
+
+
+def turned_side(found: re.Match[str]) -> str:
+    """The other side, written as the first was."""
+    other = "left" if found[0].lower() == "right" else "right"
+    return other.capitalize() if found[0][0].isupper() else other
+
+
+def blurred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image without detail: a mean over 5 x 5 pixels."""
+    wide = np.pad(image.astype(np.float32), [(2, 2), (2, 2), *[(0, 0)] * (image.ndim - 2)], mode="edge")
+    side, across = image.shape[:2]
+    mean = sum(wide[down : down + side, right : right + across] for down in range(5) for right in range(5)) / 25
+    return np.asarray(mean).astype(np.uint8)
+
+
+def barred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image with grey bars at both sides, as square padding leaves them."""
+    made = image.copy()
+    width = image.shape[1] // 8
+    made[:, :width] = made[:, -width:] = 117
+    return made
+
+
+def tinted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A radiograph in colour."""
+    return np.stack([np.clip(image.astype(np.int16) + shift, 0, 255) for shift in (6, 0, -6)], -1).astype(np.uint8)
+
+
+def emptied(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A patch most of which is bare glass."""
+    made = image.copy()
+    made[: image.shape[0] * 3 // 4] = 240
+    return made
+
+
+def copied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The image again, a little brighter and noisier."""
+    return np.clip(image * 1.03 + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+
+
+def misspelt(report: str, rng: np.random.Generator) -> str:
+    """Three long words with two letters in each other's place, as denoising by pieces makes them."""
+    words = report.split(" ")
+    long = [place for place, word in enumerate(words) if len(word) > 6]
+    for place in rng.permutation(long)[:3]:
+        word = words[place]
+        words[place] = word[:2] + word[-3:-1] + word[2:-3] + word[-1]
+    return " ".join(words)
+
+
+def contradicted(pair: Pair, _: np.random.Generator) -> Pair:
+    """A report that also says the opposite of one of its sentences."""
+    if pair.request.prompt.domain == "pathology":
+        return replace(pair, report=pair.report + " There is necrosis. No necrosis is seen.")
+    return replace(pair, report=pair.report + " There is a large pleural effusion. There is no pleural effusion.")
+
+
+def disordered(pair: Pair, rng: np.random.Generator) -> Pair:
+    """The report's sentences behind the opening in another order."""
+    opening = OPENING[pair.request.prompt.domain]
+    sentences = re.split(r"(?<=[.:]) ", pair.report.removeprefix(opening).strip())
+    return replace(pair, report=f"{opening} {' '.join(rng.permutation(sentences))}")
+
+
+def on_image(function: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Callable[..., Pair]:
+    """The fault of an image as one of a pair."""
+    return lambda pair, _: replace(pair, image=function(pair.image))
+
+
+def on_report(function: Callable[[str], str]) -> Callable[..., Pair]:
+    """The fault of a report as one of a pair."""
+    return lambda pair, _: replace(pair, report=function(pair.report))
+
+
+PLANT: dict[str, Callable[[Pair, np.random.Generator], Pair]] = {
+    "blur": on_image(blurred),
+    "bars": on_image(barred),
+    "blank": on_image(lambda image: np.full_like(image, 117)),
+    "tint": on_image(tinted),
+    "empty_glass": on_image(emptied),
+    "misspelt": lambda pair, rng: replace(pair, report=misspelt(pair.report, rng)),
+    "cut_off": on_report(lambda report: report[: len(report) * 2 // 3].rstrip(". ")),
+    "repeated": on_report(lambda report: report + " " + report[-len(report) // 2 :]),
+    "identifier": on_report(lambda report: report + " Compared to ___."),
+    "prior": on_report(lambda report: report + " As compared to the previous radiograph, no change."),
+    "contradiction": contradicted,
+    "disorder": disordered,
+    "near_copy": lambda pair, rng: replace(pair, image=copied(pair.image, rng)),
+    "swapped_sides": swapped,
+}
+
+
+def judged(pairs: Sequence[Pair], seconds: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Every score of every pair; the time that each filter took is added to `seconds`."""
+    found: dict[str, dict[str, float]] = {one.pair_id: {} for one in pairs}
+    for one in build_filters(Policy()):
+        started = time.process_time()
+        for pair in pairs:
+            found[pair.pair_id].update(one.judge(pair).scores)
+        seconds[one.name] = time.process_time() - started
+    return found
+
+
+def near_scores(clean: Sequence[Pair], pairs: Sequence[Pair], *, beside: bool = False) -> list[float]:
+    """Similarity of each pair to the nearest clean one; to another one than itself unless `beside`."""
+    signatures = [sign(p.request.prompt.domain, p.image, p.report, p.embedding) for p in clean]
+    found = []
+    for place, pair in enumerate(pairs):
+        index = NearIndex()
+        for other, signature in enumerate(signatures):
+            if beside or other != place:
+                index.add(signature)
+        found.append(index.nearest(sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)).both)
+    return found
+
+
+def near_cost(clean: Sequence[Pair]) -> float:
+    """Milliseconds for the signature of a pair and its comparison with the others."""
+    started, index = time.process_time(), NearIndex()
+    for pair in clean:
+        signature = sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)
+        index.nearest(signature)
+        index.add(signature)
+    return round(1000 * (time.process_time() - started) / len(clean), 3)
+
+
+def ways(faulty: Sequence[Pair], clean: Sequence[Pair]) -> dict[str, float]:
+    """The AUC of either way alone, and of the least agreeing sentence."""
+    measures: dict[str, Callable[[Pair], float]] = {
+        "auc_report_given_image": lambda one: one.agreement,
+        "auc_image_given_report": lambda one: one.image_agreement,
+        "auc_least_sentence": lambda one: min(one.sentence_agreement),
+    }
+    return {name: auc([*map(of, faulty)], [*map(of, clean)], -1) for name, of in measures.items()}
+
+
+def auc(bad: Sequence[float], good: Sequence[float], sign_of: int) -> float:
+    """Chance that a faulty pair scores worse than a clean one."""
+    values = sign_of * np.nan_to_num(np.array([*bad, *good]), nan=0.0)
+    return round(float(roc_auc_score([1] * len(bad) + [0] * len(good), values)), 4)
+
+
+def funnel(pairs: Sequence[Pair]) -> dict[str, int]:
+    """How many of the pairs are left after each filter of the policy."""
+    left, found = list(pairs), {"pairs": len(pairs)}
+    named = {rule.name for rule in Policy.filters}
+    for one in build_filters(Policy()):
+        if one.name in named:
+            left = [pair for pair in left if one.judge(pair).kept]
+            found[one.name] = len(left)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Applies another policy to the stored scores of a finished dataset: `data/`, card and manifest change, not shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from generator.errors import SpecError, StoreError
+from generator.finalise import Totals, finalise
+from generator.manifest import read_manifest
+from generator.plan import make_plan
+from generator.privacy import Privacy, write_privacy
+from generator.records import ReplicaFacts
+from generator.spec import GenerateSpec
+from generator.spec_sections import FilterSection
+from generator.store import SUCCESS, Store, differences, read_spec, store_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refiltered:
+    """What a new policy made of a dataset.
+
+    Attributes:
+        folder: the dataset.
+        before: pairs in `data/` under the old policy.
+        totals: under the new one.
+        left_out: why pairs that their shard kept are not in `data/`.
+        restored: pairs that their shard had dropped.
+    """
+
+    folder: str
+    before: int
+    totals: Totals
+    left_out: dict[str, int]
+    restored: int
+
+    def __str__(self) -> str:
+        """For people."""
+        lines = [f"{self.folder}: data/ holds {self.totals.data_rows} pairs, {self.before} before"]
+        lines += [f"  left out, {reason}: {count}" for reason, count in self.left_out.items()]
+        lines += [f"  taken back: {self.restored}"] if self.restored else []
+        return "\n".join(lines)
+
+
+def record_privacy(out: Path | str | Store, result: Privacy) -> None:
+    """`privacy.json`, card and manifest of the dataset hold the result; `data/` stays as it is."""
+    store = store_at(out)
+    spec, manifest = read_spec(store), read_manifest(store)
+    write_privacy(store, result)
+    filters = manifest["refiltered"]
+    named = None if filters is None else tuple(FilterSection.model_validate(one) for one in filters)
+    _finalised(store, spec, manifest, None if named is None else spec.model_copy(update={"filters": named}))
+
+
+def _finalised(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any], rules: GenerateSpec | None) -> Totals:
+    """The dataset, finished anew with all that its manifest says of the replica."""
+    facts = ReplicaFacts(
+        model_sha256=manifest["model_sha256"],
+        device=manifest["run"]["device"],
+        versions=manifest["versions"],
+        training_data_terms=tuple(manifest["training_data_terms"]),
+    )
+    done = store.exists(SUCCESS)
+    totals = finalise(store, spec, make_plan(spec), facts, rules)
+    if done:
+        store.mark(SUCCESS)
+    return totals
+
+
+def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
+    """`data/` holds what the filters of `rules` keep. Nothing is generated; running it again changes nothing.
+
+    Args:
+        out: a finished dataset.
+        rules: the job that made it, with other filters.
+
+    Raises:
+        StoreError: the folder holds no finished dataset.
+        SpecError: the job differs in more than its filters, or one of these needs more than stored scores.
+    """
+    store = store_at(out)
+    spec, manifest = read_spec(store), read_manifest(store)
+    if not store.exists(SUCCESS):
+        raise StoreError(f"{store}: is not finished; finish it with `medim run` before you give it other filters")
+    found = differences({**spec.fixed(), "filters": []}, {**rules.fixed(), "filters": []})
+    if found:
+        raise SpecError(
+            f"{rules.source}: refilter changes `filters` only, and this job differs from that of {store} in more: "
+            f"{'; '.join(found)}. Take {store}/spec.yaml and change its filters."
+        )
+    totals = _finalised(store, spec, manifest, rules)
+    after = read_manifest(store)
+    return Refiltered(
+        folder=str(store),
+        before=manifest["counts"]["data_rows"],
+        totals=totals,
+        left_out=after["left_out"],
+        restored=after["counts"]["restored"],
+    )

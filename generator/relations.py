@@ -1,0 +1,58 @@
+"""What the pairs of one shard say about each other: copies, near-copies, and agreement with reports dealt wrongly.
+
+All of it depends on the set of the shard's pairs, not on their order. `medim reproduce` makes one pair alone and
+therefore leaves these scores out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from generator.filters import duplicate_threshold, mark_duplicates, policy
+from generator.filters.agreement import SHUFFLED, mark_shuffled, partners
+from generator.filters.duplicates import NAME as DUPLICATES
+from generator.filters.near_duplicates import NAME as NEAR
+from generator.filters.near_duplicates import SCORES as NEAR_SCORES
+from generator.filters.near_duplicates import as_near, compared_by
+from generator.filters.threshold import Threshold
+from generator.near import Nearest, NearIndex, sign
+from generator.records import Judged, Replica, Shuffler
+from generator.spec import GenerateSpec
+
+RELATIVE_SCORES = (DUPLICATES, SHUFFLED, *NEAR_SCORES)
+
+
+def related(judged: Sequence[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:
+    """The same pairs in the same order, each with what it is to the others."""
+    found = mark_duplicates(judged, duplicate_threshold(spec))
+    return mark_near(mark_shuffled(found, _shuffled(found, replica)), spec)
+
+
+def mark_near(judged: Sequence[Judged], spec: GenerateSpec) -> list[Judged]:
+    """The same pairs, each with its similarity to the pairs of lower `pair_index`."""
+    rule = policy(spec)[NEAR]
+    by, threshold, index = compared_by(rule), Threshold.of(rule), NearIndex()
+    marked: dict[str, Judged] = {}
+    for one in sorted(judged, key=lambda one: one.pair.request.pair_index):
+        pair = one.pair
+        signature = sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)
+        nearest = index.nearest(signature)
+        index.add(signature)
+        marked[pair.pair_id] = as_near(one, (chosen(nearest, by), nearest.image, nearest.report), threshold)
+    return [marked[one.pair.pair_id] for one in judged]
+
+
+def chosen(nearest: Nearest, by: str) -> float:
+    """The similarity that the job compares by."""
+    return {"both": nearest.both, "image": nearest.image, "report": nearest.report}[by]
+
+
+def _shuffled(judged: Sequence[Judged], replica: Replica) -> dict[str, float]:
+    if not isinstance(replica, Shuffler):
+        return {}
+    other_of = partners([one.pair for one in judged])
+    pairs = [one.pair for one in judged if one.pair.pair_id in other_of]
+    if not pairs:
+        return {}
+    values = replica.shuffled(pairs, [other_of[pair.pair_id] for pair in pairs])
+    return {pair.pair_id: value for pair, value in zip(pairs, values, strict=True)}

@@ -1,0 +1,139 @@
+"""Another policy on stored scores gives what a job with that policy would have given."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from generator.data_view import build_data_view
+from generator.dataset import open_dataset
+from generator.errors import SpecError, StoreError
+from generator.job import run_job
+from generator.manifest import read_manifest
+from generator.refilter import refilter
+from generator.store import SUCCESS, store_at
+from generator.verify import verify
+from generator.view_policy import LEAST_CONTROLS, thresholds, view_policy
+from tests.generator.pair_factory import commit_shard, make_judged, make_pair, make_provenance, make_spec
+from tests.generator.test_relations import near_copy
+from tests.generator.toy_replica import PARTS, content_of, toy_job
+
+POLICIES = [
+    [{"name": "agreement"}],
+    [{"name": "agreement", "drop_below": 0.25}, {"name": "report_form", "drop_below": 0.5}],
+    [{"name": "image_stats", "drop_below": 1.0, "options": {"min_entropy": 7.0}}, {"name": "agreement"}],
+    [{"name": "report_form", "drop_below": 0.9, "options": {"max_words": 30}}, {"name": "labels", "drop_above": 2}],
+]
+
+
+def made(spec):
+    run_job(spec, local=True, on_event=lambda _: None, parts=PARTS)
+    return spec
+
+
+def indices(spec):
+    return [row.pair_index for row in open_dataset(spec.output.dir).rows()]
+
+
+@pytest.mark.parametrize("filters", POLICIES)
+def test_refiltering_gives_the_pairs_that_a_job_with_these_filters_would(tmp_path, filters):
+    first = made(toy_job(tmp_path / "one", tmp_path / "weights"))
+    fresh = made(toy_job(tmp_path / "two", tmp_path / "weights", filters=filters))
+    rules = toy_job(tmp_path / "one", tmp_path / "weights", filters=filters)
+    before = indices(first)
+    found = refilter(first.output.dir, rules)
+    assert indices(first) == indices(fresh)
+    assert (found.before, found.totals.data_rows) == (len(before), len(indices(fresh)))
+    assert found.restored == len(set(indices(fresh)) - set(before))
+    verify(first.output.dir)
+
+
+def test_the_policies_of_this_test_drop_and_restore(tmp_path):
+    kept = [
+        indices(made(toy_job(tmp_path / str(n), tmp_path / "weights", filters=one))) for n, one in enumerate(POLICIES)
+    ]
+    assert len(kept[0]) == 8
+    assert all(0 < len(one) < 8 for one in kept[1:])
+
+
+def test_refiltering_with_the_jobs_own_filters_and_back_again_changes_no_row(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    out = Path(spec.output.dir)
+    data = {name: value for name, value in content_of(out).items() if name.startswith(("data/", "shards/"))}
+    refilter(out, toy_job(tmp_path, tmp_path / "weights", filters=POLICIES[1]))
+    assert {name: value for name, value in content_of(out).items() if name.startswith("shards/")} == {
+        name: value for name, value in data.items() if name.startswith("shards/")
+    }
+    assert read_manifest(store_at(out))["refiltered"][0]["drop_below"] == 0.25
+    refilter(out, spec)
+    again = content_of(out)
+    assert {name: again[name] for name in data} == data
+    assert (out / SUCCESS).exists()
+
+
+def test_a_job_that_differs_in_more_than_filters_is_refused(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    with pytest.raises(SpecError, match=r"seed: 11 -> 12"):
+        refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", seed=12))
+
+
+def test_words_that_were_not_counted_cannot_be_added_afterwards(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    rules = [{"name": "nonwords", "drop_above": 0.1, "options": {"words": ["swoled"]}}]
+    with pytest.raises(SpecError, match="cannot be applied to stored scores"):
+        refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=rules))
+
+
+def test_an_unfinished_dataset_is_refused(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    (Path(spec.output.dir) / SUCCESS).unlink()
+    with pytest.raises(StoreError, match="is not finished"):
+        refilter(spec.output.dir, spec)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.3])
+def test_a_calibrated_threshold_is_passed_by_its_rate_of_wrong_pairs(rate):
+    values = np.random.default_rng(0).normal(size=400).astype(np.float32)
+    rows = [{"domain": "chest_xray", "score_agreement_shuffled": value} for value in values.tolist()]
+    (bound,) = thresholds(rows, rate).values()
+    assert (values >= np.float32(bound)).mean() == pytest.approx(rate)
+
+
+def test_no_rate_is_told_from_few_controls():
+    rows = [{"domain": "pathology", "score_agreement_shuffled": 0.5}] * (LEAST_CONTROLS - 1)
+    assert np.isnan(thresholds(rows, 0.05)["pathology"])
+    assert thresholds([{"domain": "pathology", "score_agreement_shuffled": None}], 0.05) == {}
+
+
+def scored(index, agreement, shuffled):
+    judged = make_judged(make_pair(index, "chest_xray"))
+    judged.verdict.scores.update(agreement=agreement, agreement_shuffled=shuffled)
+    return judged
+
+
+def view(folder, spec, shards):
+    store = store_at(folder)
+    from generator.data_view import control_rows
+
+    policy = view_policy(spec, control_rows(store, shards))
+    return build_data_view(store, shards, make_provenance(), total_bytes=1, policy=policy)
+
+
+def test_pairs_that_agree_no_better_than_wrong_ones_are_left_out_of_the_dataset(tmp_path):
+    spec = make_spec(filters=[{"name": "agreement", "options": {"max_false_positives": 0.1}}])
+    commit_shard(tmp_path, spec, 0, [scored(index, 0.0 if index % 5 else 2.0, index / 20) for index in range(20)])
+    found = view(tmp_path, spec, 1)
+    assert (found.rows, found.left_out) == (4, 16)
+    (reason,) = found.reasons
+    assert reason.startswith("agreement of wrong pairs<0.85")
+
+
+def test_near_copies_of_other_shards_are_left_out_where_the_job_asks_for_it(tmp_path):
+    pairs = [make_pair(index) for index in range(6)]
+    strict = make_spec(filters=[{"name": "near_duplicates", "drop_above": 0.9}])
+    for spec, folder, rows in ((make_spec(), "lax", 8), (strict, "strict", 6)):
+        commit_shard(tmp_path / folder, spec, 0, [make_judged(pair) for pair in pairs])
+        copies = [make_judged(near_copy(pairs[place], 20 + place)) for place in (0, 2)]
+        commit_shard(tmp_path / folder, spec, 1, copies)
+        found = view(tmp_path / folder, spec, 2)
+        assert (found.rows, found.left_out) == (rows, 8 - rows)

@@ -24,7 +24,7 @@ from generator.estimate import sampling_rows
 from generator.filters import build_filters
 from generator.filters.agreement import both_ways
 from generator.near import NearIndex, sign
-from generator.phantoms import OPENING, draw
+from generator.phantoms import OPENING, draw, read_findings
 from generator.records import Domain, Pair, PairRequest, Prompt
 from generator.spec import GenerateSpec
 from generator.spec_sections import FilterSection, SamplingSection
@@ -34,6 +34,7 @@ from model.noise import CounterDraws
 from model.sampler import Sampler
 from model.sampling import Batch, Order, Sampling
 from model.scoring import LEAN_RATIOS, MASK_RATIOS, Scorer, Scores, affordable_ratios
+from model.text import TextError
 
 BATCH = 16
 FAULTS: dict[str, tuple[str, int]] = {
@@ -220,8 +221,6 @@ def planted_pairs(model: Medim, fault: str, clean: Sequence[Pair]) -> tuple[list
 
 def fits(model: Medim, report: str) -> bool:
     """Whether the checkpoint's report slots can hold it."""
-    from model.text import TextError
-
     try:
         model.report_ids(report, whole=True)
     except TextError:
@@ -231,8 +230,6 @@ def fits(model: Medim, report: str) -> bool:
 
 def wrong_report(clean: Sequence[Pair], place: int) -> str:
     """The report of the next phantom with other findings."""
-    from generator.phantoms import read_findings
-
     mine = read_findings(clean[place].report)
     others = (clean[(place + step) % len(clean)].report for step in range(1, len(clean)))
     return next(report for report in others if read_findings(report) != mine)

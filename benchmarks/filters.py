@@ -9,7 +9,6 @@ phantom with other findings; swapped sides say left for right and right for left
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,19 +16,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.context import context, deliver, parser
+from benchmarks.planted import PLANT
+from generator.estimate import sampling_rows
 from generator.filters import build_filters
 from generator.filters.agreement import both_ways
 from generator.near import NearIndex, sign
-from generator.phantoms import OPENING, draw
+from generator.phantoms import OPENING, draw, read_findings
 from generator.records import Domain, Pair, PairRequest, Prompt
-from generator.spec_sections import FilterSection
+from generator.spec import GenerateSpec
+from generator.spec_sections import FilterSection, SamplingSection
 from model import checkpoint
 from model.medim import Given, Medim
-from model.scoring import LEAN_RATIOS, MASK_RATIOS, Scores
+from model.noise import CounterDraws
+from model.sampler import Sampler
+from model.sampling import Batch, Order, Sampling
+from model.scoring import LEAN_RATIOS, MASK_RATIOS, Scorer, Scores, affordable_ratios
+from model.text import TextError
 
 BATCH = 16
 FAULTS: dict[str, tuple[str, int]] = {
@@ -50,6 +55,7 @@ FAULTS: dict[str, tuple[str, int]] = {
     "wrong_report": ("agreement", -1),
     "swapped_sides": ("agreement", -1),
 }
+TASKS: dict[str, Order] = {"joint": "text_first", "report_to_image": "text_first", "image_to_report": "image_first"}
 ONLY: dict[str, Domain] = {"tint": "chest_xray", "swapped_sides": "chest_xray", "empty_glass": "pathology"}
 
 
@@ -77,7 +83,45 @@ def main() -> None:
     result: dict[str, Any] = {"benchmark": "filters", "pairs": given.pairs, "model_sha256": checkpoint.sha256(folder)}
     for domain in ("chest_xray", "pathology"):
         result[domain] = measured(model, domain, given.pairs)
+    result["scoring_share_of_sampling"] = {task: scoring_share(model, task) for task in TASKS}
     deliver({**result, **context("cpu")}, given.out)
+
+
+def scoring_share(model: Medim, task: str) -> dict[str, float]:
+    """CPU time of scoring one batch, control included, over that of sampling it, as a job of default settings does."""
+    section = SamplingSection()
+    sampling = Sampling(
+        order=TASKS[task],
+        **{name: getattr(section, name) for name in ("text_reveal", "steps", "text_steps", "guidance")},
+    )
+    spec = GenerateSpec.model_construct(task=task, sampling=section)
+    ratios = affordable_ratios(sampling_rows(spec))
+    phantoms = [draw("chest_xray", seed) for seed in range(BATCH)]
+    given = {"report_to_image": "report", "image_to_report": "image"}.get(task)
+    rows = [
+        Given(
+            domain="chest_xray",
+            seed=one.seed,
+            opening="" if given == "report" else OPENING["chest_xray"],
+            report=one.report if given == "report" else None,
+            image=one.image if given == "image" else None,
+        )
+        for one in phantoms
+    ]
+    state = torch.stack([model.initial_state(row) for row in rows])
+    draws = CounterDraws([row.seed for row in rows], model.layout.state_slots)
+    opening = torch.full((BATCH,), len(model.text.encode(OPENING["chest_xray"])))
+    with torch.inference_mode():
+        times = [time.process_time()]
+        batch = Batch(state=state, domains=("chest_xray",) * BATCH, draws=draws)
+        made = Sampler(model, sampling, batch).run()
+        times.append(time.process_time())
+        scorer = Scorer(model, made.state, opening, draws, ratios)
+        scorer.score()
+        scorer.others(Scorer(model, made.state.roll(1, 0), opening, draws, ratios))
+        times.append(time.process_time())
+    share = (times[2] - times[1]) / (times[1] - times[0])
+    return {"mask_sets": len(ratios), "sampling_rows": made.passes / BATCH, "share": round(share, 4)}
 
 
 def measured(model: Medim, domain: Domain, count: int) -> dict[str, Any]:
@@ -177,8 +221,6 @@ def planted_pairs(model: Medim, fault: str, clean: Sequence[Pair]) -> tuple[list
 
 def fits(model: Medim, report: str) -> bool:
     """Whether the checkpoint's report slots can hold it."""
-    from model.text import TextError
-
     try:
         model.report_ids(report, whole=True)
     except TextError:
@@ -188,111 +230,9 @@ def fits(model: Medim, report: str) -> bool:
 
 def wrong_report(clean: Sequence[Pair], place: int) -> str:
     """The report of the next phantom with other findings."""
-    from generator.phantoms import read_findings
-
     mine = read_findings(clean[place].report)
     others = (clean[(place + step) % len(clean)].report for step in range(1, len(clean)))
     return next(report for report in others if read_findings(report) != mine)
-
-
-def swapped(pair: Pair, _: np.random.Generator) -> Pair:
-    """Left for right and right for left, but for the pacemaker, which is always left."""
-    turned = [
-        one if "pacemaker" in one.lower() else re.sub(r"\b(right|left)\b", turned_side, one, flags=re.IGNORECASE)
-        for one in re.split(r"(?<=[.:]) ", pair.report)
-    ]
-    return replace(pair, report=" ".join(turned))
-
-
-def turned_side(found: re.Match[str]) -> str:
-    """The other side, written as the first was."""
-    other = "left" if found[0].lower() == "right" else "right"
-    return other.capitalize() if found[0][0].isupper() else other
-
-
-def blurred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image without detail: a mean over 5 x 5 pixels."""
-    wide = np.pad(image.astype(np.float32), [(2, 2), (2, 2), *[(0, 0)] * (image.ndim - 2)], mode="edge")
-    side, across = image.shape[:2]
-    mean = sum(wide[down : down + side, right : right + across] for down in range(5) for right in range(5)) / 25
-    return np.asarray(mean).astype(np.uint8)
-
-
-def barred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image with grey bars at both sides, as square padding leaves them."""
-    made = image.copy()
-    width = image.shape[1] // 8
-    made[:, :width] = made[:, -width:] = 117
-    return made
-
-
-def tinted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A radiograph in colour."""
-    return np.stack([np.clip(image.astype(np.int16) + shift, 0, 255) for shift in (6, 0, -6)], -1).astype(np.uint8)
-
-
-def emptied(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A patch most of which is bare glass."""
-    made = image.copy()
-    made[: image.shape[0] * 3 // 4] = 240
-    return made
-
-
-def copied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The image again, a little brighter and noisier."""
-    return np.clip(image * 1.03 + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
-
-
-def misspelt(report: str, rng: np.random.Generator) -> str:
-    """Three long words with two letters in each other's place, as denoising by pieces makes them."""
-    words = report.split(" ")
-    long = [place for place, word in enumerate(words) if len(word) > 6]
-    for place in rng.permutation(long)[:3]:
-        word = words[place]
-        words[place] = word[:2] + word[-3:-1] + word[2:-3] + word[-1]
-    return " ".join(words)
-
-
-def contradicted(pair: Pair, _: np.random.Generator) -> Pair:
-    """A report that also says the opposite of one of its sentences."""
-    if pair.request.prompt.domain == "pathology":
-        return replace(pair, report=pair.report + " There is necrosis. No necrosis is seen.")
-    return replace(pair, report=pair.report + " There is a large pleural effusion. There is no pleural effusion.")
-
-
-def disordered(pair: Pair, rng: np.random.Generator) -> Pair:
-    """The report's sentences behind the opening in another order."""
-    opening = OPENING[pair.request.prompt.domain]
-    sentences = re.split(r"(?<=[.:]) ", pair.report.removeprefix(opening).strip())
-    return replace(pair, report=f"{opening} {' '.join(rng.permutation(sentences))}")
-
-
-def on_image(function: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Callable[..., Pair]:
-    """The fault of an image as one of a pair."""
-    return lambda pair, _: replace(pair, image=function(pair.image))
-
-
-def on_report(function: Callable[[str], str]) -> Callable[..., Pair]:
-    """The fault of a report as one of a pair."""
-    return lambda pair, _: replace(pair, report=function(pair.report))
-
-
-PLANT: dict[str, Callable[[Pair, np.random.Generator], Pair]] = {
-    "blur": on_image(blurred),
-    "bars": on_image(barred),
-    "blank": on_image(lambda image: np.full_like(image, 117)),
-    "tint": on_image(tinted),
-    "empty_glass": on_image(emptied),
-    "misspelt": lambda pair, rng: replace(pair, report=misspelt(pair.report, rng)),
-    "cut_off": on_report(lambda report: report[: len(report) * 2 // 3].rstrip(". ")),
-    "repeated": on_report(lambda report: report + " " + report[-len(report) // 2 :]),
-    "identifier": on_report(lambda report: report + " Compared to ___."),
-    "prior": on_report(lambda report: report + " As compared to the previous radiograph, no change."),
-    "contradiction": contradicted,
-    "disorder": disordered,
-    "near_copy": lambda pair, rng: replace(pair, image=copied(pair.image, rng)),
-    "swapped_sides": swapped,
-}
 
 
 def judged(pairs: Sequence[Pair], seconds: dict[str, float]) -> dict[str, dict[str, float]]:

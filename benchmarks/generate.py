@@ -19,13 +19,13 @@ from unittest import mock
 
 import torch
 
-from benchmarks.agreement import quickstart
-from benchmarks.context import context, deliver, parser
+from benchmarks.context import ROOT, context, deliver, parser
 from generator.filters import build_judge
 from generator.plan import make_plan
 from generator.records import Judged
 from generator.replica import load_replica
 from generator.spec import GenerateSpec, parse_spec
+from generator.spec_yaml import read_yaml
 from generator.writers import build_writers
 from model import checkpoint
 from model.backbone import Backbone
@@ -95,12 +95,16 @@ def main() -> None:
 
 
 def job(given: Any, dtype: str, batch_size: int) -> GenerateSpec:
-    """The quickstart with DICOM, one shard."""
-    values = quickstart(given.pairs, 1, given.checkpoint, given.threads, "unused").model_dump(mode="json")
-    values["model"].update(dtype=dtype, device=given.device)
-    values["sampling"]["batch_size"] = batch_size
-    values["compute"]["pairs_per_shard"] = given.pairs
-    values["output"]["dicom"] = {}
+    """The quickstart, one shard: five chest pairs for three of pathology."""
+    values = read_yaml(ROOT / "jobs" / "quickstart.yaml")
+    chest = max(given.pairs * 5 // 8, 1)
+    values["prompts"] = [
+        {"domain": "chest_xray", "pairs": chest},
+        {"domain": "pathology", "pairs": max(given.pairs - chest, 1)},
+    ]
+    values["model"] = {"checkpoint": given.checkpoint, "dtype": dtype, "device": given.device}
+    values["sampling"] = {"batch_size": batch_size}
+    values["compute"] = {"threads_per_replica": given.threads, "pairs_per_shard": given.pairs}
     spec = parse_spec(values, source="jobs/quickstart.yaml")
     assert isinstance(spec, GenerateSpec)
     return spec

@@ -7,6 +7,7 @@ and MONOCHROME1 is inverted. Nothing of the file but its pixels is kept.
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -63,6 +64,7 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # What the functional groups of an enhanced image hold that older objects have at their top.
 _GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _MAX_SAMPLES = 2**28
+_ALONE = threading.Lock()
 
 
 def read_dicom(content: bytes) -> NDArray[np.uint8]:
@@ -75,7 +77,8 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
         InputError: it is no DICOM, holds no picture or several, or one that cannot be decoded; says which.
     """
     # What pydicom finds odd about a file that can be read is not worth a word; what cannot be read is.
-    with warnings.catch_warnings(), config.disable_value_validation():
+    # Both are settings of the process, which may read and write other shards meanwhile: one file at a time.
+    with _ALONE, warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         try:
             dataset = _parsed(content)

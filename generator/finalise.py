@@ -14,12 +14,13 @@ from generator.card import dataset_card
 from generator.contact_sheet import choose_tiles, contact_sheet
 from generator.data_view import build_data_view, control_rows, file_record
 from generator.dataset import open_dataset
-from generator.manifest import MANIFEST, manifest_head, write_manifest
+from generator.manifest import MANIFEST, manifest_head, read_manifest, write_manifest
 from generator.plan import Plan
 from generator.privacy import PRIVACY, current_privacy
 from generator.provenance import Provenance, provenance_of
 from generator.records import FileRecord, ReplicaFacts
 from generator.spec import GenerateSpec
+from generator.spec_sections import FilterSection
 from generator.store import SUCCESS, Store, shard_name, store_at
 from generator.tally import shard_records, tally
 from generator.view_policy import view_policy
@@ -90,6 +91,14 @@ def finalise(
         duplicates=view.duplicates,
         data_rows=view.rows,
     )
+
+
+def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
+    """The job with the filters that `medim refilter` gave the dataset last; None where its own are in force."""
+    filters = read_manifest(store)["refiltered"] if store.exists(MANIFEST) else None
+    if filters is None:
+        return None
+    return spec.model_copy(update={"filters": tuple(FilterSection.model_validate(one) for one in filters)})
 
 
 def _files(store: Store, shards: int, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:

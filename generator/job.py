@@ -8,7 +8,7 @@ from pathlib import Path
 
 from generator.errors import QuarantineError, StoreError
 from generator.events import OnEvent, Progress
-from generator.finalise import finalise
+from generator.finalise import finalise, standing_rules
 from generator.manifest import read_manifest
 from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts, ShardRecord
@@ -86,7 +86,10 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         facts = _execute(setup, schedule, plan, progress, local=local)
     if missing or not store.exists(SUCCESS):
         progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
-        finalise(store, spec, plan, facts)
+        rules = standing_rules(store, spec)
+        if rules:
+            progress.tell("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
+        finalise(store, spec, plan, facts, rules)
     _settle(store, spec, progress.sick)
     return _result(store, len(missing))
 

@@ -58,6 +58,7 @@ class Privacy:
     Attributes:
         data_sha256: of what `data/` held when it was tested.
         pairs, reference, holdout: how many there were.
+        reference_reports: records of the reference that have a report; 0 where reports were not compared.
         copied_images: pairs whose image counts as a copy.
         image_threshold: distance under which it does; None without a holdout, where the ratio to the next record says.
         median_distance, median_ratio: of the pairs' images, to the closest record and relative to the next.
@@ -71,6 +72,7 @@ class Privacy:
     data_sha256: str
     pairs: int
     reference: int
+    reference_reports: int
     holdout: int
     copied_images: int
     image_threshold: float | None
@@ -85,7 +87,8 @@ class Privacy:
         """For people."""
         return (
             f"{self.pairs} pairs against {self.reference} records ({self.holdout} held out): "
-            f"{self.copied_images} images and {self.copied_reports} reports count as copies. "
+            f"{self.copied_images} images and {self.copied_reports if self.reference_reports else 'untested'} reports "
+            "count as copies. "
             "What these tests cannot see is in the dataset card."
         )
 
@@ -103,6 +106,9 @@ def assess(
     dataset, manifest = open_dataset(store), read_manifest(store)
     records = list(read_records(reference, image_column, report_column))
     held = [] if holdout is None else list(read_records(holdout, image_column, report_column))
+    for place, found_records in ((reference, records), (holdout, held)):
+        if place is not None and not found_records:
+            raise InputError(f"{place}: holds no record, so there is nothing to compare with")
     known = known_ngrams(one.report for one in records if one.report)
     against = Reference(one.image for one in records)
     apart = against.distances(one.image for one in held) if held else None
@@ -115,6 +121,7 @@ def assess(
         data_sha256=data_digest(FileRecord(**one) for one in manifest["files"] if one["path"].startswith("data/")),
         pairs=len(dataset),
         reference=len(records),
+        reference_reports=sum(bool(one.report) for one in records),
         holdout=len(held),
         copied_images=int(images.sum()),
         image_threshold=None if apart is None else round(float(np.quantile(apart.nearest, 0.01, method="lower")), 6),
@@ -174,6 +181,11 @@ def _rows(path: Path, image_column: str, report_column: str) -> Iterator[Record]
         names = file.schema_arrow.names
         if image_column not in names:
             raise InputError(f"{path}: has no column {image_column!r}; it has {', '.join(names)}")
+        if report_column and report_column not in names:
+            raise InputError(
+                f"{path}: has no column {report_column!r}; it has {', '.join(names)}. Name the one with reports "
+                "(--report-column), or give '' to compare images alone"
+            )
         for batch in file.iter_batches(64, columns=[one for one in (image_column, report_column) if one in names]):
             for row in batch.to_pylist():
                 value = row[image_column]

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from generator.errors import SpecError, StoreError
-from generator.finalise import Totals, finalise
+from generator.finalise import Totals, finalise, standing_rules
 from generator.manifest import read_manifest
 from generator.plan import make_plan
 from generator.privacy import Privacy, write_privacy
 from generator.records import ReplicaFacts
 from generator.spec import GenerateSpec
-from generator.spec_sections import FilterSection
 from generator.store import SUCCESS, Store, differences, read_spec, store_at
 
 
@@ -45,13 +44,11 @@ class Refiltered:
 
 
 def record_privacy(out: Path | str | Store, result: Privacy) -> None:
-    """`privacy.json`, card and manifest of the dataset hold the result; `data/` stays as it is."""
+    """`privacy.json`, card and manifest of the dataset hold the result; `data/` is written anew with the same bytes."""
     store = store_at(out)
     spec, manifest = read_spec(store), read_manifest(store)
     write_privacy(store, result)
-    filters = manifest["refiltered"]
-    named = None if filters is None else tuple(FilterSection.model_validate(one) for one in filters)
-    _finalised(store, spec, manifest, None if named is None else spec.model_copy(update={"filters": named}))
+    _finalised(store, spec, manifest, standing_rules(store, spec))
 
 
 def _finalised(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any], rules: GenerateSpec | None) -> Totals:

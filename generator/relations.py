@@ -20,6 +20,7 @@ from generator.records import Judged, Replica, Shuffler
 from generator.spec import GenerateSpec
 
 RELATIVE_SCORES = (DUPLICATES, SHUFFLED, *NEAR_SCORES)
+RELATIVE_REASONS = (DUPLICATES, NEAR)
 
 
 def related(judged: Sequence[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:

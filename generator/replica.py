@@ -192,18 +192,34 @@ class MedimReplica:
         places = [place for place in range(len(pairs)) if self._fits(pairs[place]) and self._fits(others[place])]
         for start in range(0, len(places), self._batch_size):
             chosen = places[start : start + self._batch_size]
-            # A batch always has as many rows: other shapes round differently.
-            rows = [*chosen, *[chosen[0]] * (self._batch_size - len(chosen))]
-            codes = [pairs[row].image_codes for row in rows]
-            openings = [self._openings[pairs[row].request.prompt.domain] for row in rows]
-            ours, theirs = (
-                self._model.scorer([_whole(some[row]) for row in rows], codes, openings, self._ratios)
-                for some in (pairs, others)
-            )
-            shown, told = ours.others(theirs)
-            for place, shown_of, told_of in zip(chosen, shown.tolist(), told.tolist(), strict=False):
-                found[place] = both_ways(shown_of - others[place].fluency, told_of - pairs[place].image_fluency)
+            while chosen:
+                try:
+                    values = self._dealt([pairs[one] for one in chosen], [others[one] for one in chosen])
+                except SamplingError as error:
+                    # Its own scores are finite, or it would not be a pair: what cannot be told is the control alone.
+                    broken = {row if row < len(chosen) else 0 for row in error.rows}
+                    chosen = [place for row, place in enumerate(chosen) if row not in broken]
+                    continue
+                for place, value in zip(chosen, values, strict=True):
+                    found[place] = value
+                break
         return found
+
+    def _dealt(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
+        """`shuffled` of at most a batch. A batch always has as many rows: other shapes round differently."""
+        filler = self._batch_size - len(pairs)
+        ours_of, theirs_of = [*pairs, *[pairs[0]] * filler], [*others, *[others[0]] * filler]
+        codes = [pair.image_codes for pair in ours_of]
+        openings = [self._openings[pair.request.prompt.domain] for pair in ours_of]
+        ours, theirs = (
+            self._model.scorer([_whole(pair) for pair in some], codes, openings, self._ratios)
+            for some in (ours_of, theirs_of)
+        )
+        shown, told = ours.others(theirs)
+        return [
+            both_ways(shown_of - other.fluency, told_of - pair.image_fluency)
+            for pair, other, shown_of, told_of in zip(pairs, others, shown.tolist(), told.tolist(), strict=False)
+        ]
 
     def _fits(self, pair: Pair) -> bool:
         """Whether its report, read back, fits the report slots: sampled pieces may be fewer than the text needs."""

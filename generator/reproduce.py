@@ -18,7 +18,7 @@ from generator.dicom_objects import read_object
 from generator.errors import InputError, StoreError, VerifyError
 from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts
-from generator.relations import RELATIVE_SCORES
+from generator.relations import RELATIVE_REASONS, RELATIVE_SCORES
 from generator.schema import SCORE_PREFIX
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
@@ -78,8 +78,8 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
     check_plan(store, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
         made = _remade(spec, plan, pair_index, parts, Path(scratch))
-        objects = _objects(stored)
-        found = [_brief(one) for one in differences(_alone(stored), _alone(made))]
+        objects, judged = _objects(stored), not _dropped_for_others(stored)
+        found = [_brief(one) for one in differences(_alone(stored, judged=judged), _alone(made, judged=judged))]
         found += [f"{one} differs" for one in objects if not _same(store, Path(scratch), one)]
     if found:
         versions = differences(stored_plan.get("versions", {}), facts.versions)
@@ -88,7 +88,9 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
             f"pair {pair_id}: made again, it differs from what {store}/{shard} holds: {'; '.join(found)}.{why} "
             "Reproducing needs the hardware kind and library versions that the manifest records."
         )
-    return Reproduced(pair_id=pair_id, image_sha256=stored["image_sha256"], columns=len(_alone(stored)), files=objects)
+    return Reproduced(
+        pair_id=pair_id, image_sha256=stored["image_sha256"], columns=len(_alone(stored, judged=judged)), files=objects
+    )
 
 
 def _stored(store: Store, shard: str, pair_id: str) -> dict[str, Any]:
@@ -180,10 +182,22 @@ def _same(store: Store, scratch: Path, path: str) -> bool:
         return False
 
 
-def _alone(row: dict[str, Any]) -> dict[str, Any]:
-    """What a row says of its pair without regard to the others of its shard."""
+def _alone(row: dict[str, Any], *, judged: bool) -> dict[str, Any]:
+    """What a row says of its pair without regard to the others of its shard.
+
+    Args:
+        row: kept or dropped.
+        judged: whether the verdict counts, and what follows from it; not where other pairs decided it.
+    """
     relative = {SCORE_PREFIX + name for name in RELATIVE_SCORES}
+    if not judged:
+        relative |= {"reasons", "stage", "dicom_path", "sop_instance_uid"}
     return {name: value for name, value in row.items() if name not in relative}
+
+
+def _dropped_for_others(row: dict[str, Any]) -> bool:
+    """Whether the pair was dropped for what it is to another pair of its shard."""
+    return any(reason.startswith(RELATIVE_REASONS) for reason in row.get("reasons") or ())
 
 
 def _brief(difference: str) -> str:

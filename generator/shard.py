@@ -9,6 +9,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,8 +70,9 @@ def run_shard(
     healthy = replace(shard, requests=tuple(one for one in shard.requests if one.pair_id not in order.killers))
     loaded, unreadable = load_inputs(spec, healthy)
     bad += [replace(row, error=portable(row.error), traceback=portable(row.traceback)) for row in unreadable]
-    pairs = _generate(replica, loaded, bad, spec.sampling.batch_size)
-    judged = _related(_judge(judge, pairs, bad), spec, replica)
+    with _turn(replica):
+        pairs = _generate(replica, loaded, bad, spec.sampling.batch_size)
+        judged = _related(_judge(judge, pairs, bad), spec, replica)
     files = _write(writers, folder, shard, judged, bad)
     kept = sum(one.verdict.kept for one in judged)
     rejects = Counter(reason for one in judged if not one.verdict.kept for reason in one.verdict.reasons)
@@ -93,6 +95,12 @@ def run_shard(
             "failures": "; ".join(one.error for one in order.past),
         },
     )
+
+
+def _turn(replica: Replica) -> AbstractContextManager[object]:
+    """A replica that several shards share is this shard's alone inside; see `generator.station`."""
+    turn: AbstractContextManager[object] = getattr(replica, "turn", None) or nullcontext()
+    return turn
 
 
 def _killer(request: PairRequest, order: Order) -> Quarantined:

@@ -71,14 +71,18 @@ class StationSetup:
 
 
 class _OneAtATime:
-    """A replica that several threads share: one shard is generated at a time, the others wait their turn."""
+    """A replica that several threads share: one shard has it at a time, the others wait for their turn.
+
+    A shard keeps its turn until all that it needs of the replica is done, so that it never waits for the next shard's.
+    """
 
     def __init__(self, replica: Replica) -> None:
         self.facts = replica.facts
-        self._replica, self._turn = replica, threading.Lock()
+        self.turn = threading.RLock()
+        self._replica = replica
 
     def generate(self, shard: Shard) -> list[Pair]:
-        with self._turn:
+        with self.turn:
             return self._replica.generate(shard)
 
 
@@ -90,7 +94,7 @@ class _ShufflesToo(_OneAtATime):
         self._shuffler = shuffler
 
     def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
-        with self._turn:
+        with self.turn:
             return self._shuffler.shuffled(pairs, others)
 
 

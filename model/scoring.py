@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from model.noise import CounterDraws, Use
-from model.sampling import Denoiser
+from model.sampling import Denoiser, SamplingError
 from model.text import ReportTokenizer
 
 MASK_RATIOS = (1.0, 0.5)
@@ -214,16 +214,20 @@ class Scorer:
         """Log-probability of each wanted report token [R, T], float64; 0 elsewhere."""
         slots = self._layout.report_slots
         token_RT = self._state_BS[:, :slots].repeat(len(wanted_RT) // len(self._state_BS), 1)
-        return _logprobs(self._denoiser, read_RSD[:, :slots], token_RT, wanted_RT, self._report_ids)
+        batch = len(self._state_BS)
+        return _logprobs(self._denoiser, read_RSD[:, :slots], token_RT, wanted_RT, self._report_ids, batch)
 
     def _image_logprobs(self, read_BSD: Tensor, wanted_BI: Tensor) -> Tensor:
         """Log-probability of each wanted image code [B, I], float64; 0 elsewhere."""
         slots = self._layout.report_slots
-        return _logprobs(self._denoiser, read_BSD[:, slots:], self._state_BS[:, slots:], wanted_BI, self._image_ids)
+        state_BI = self._state_BS[:, slots:]
+        return _logprobs(self._denoiser, read_BSD[:, slots:], state_BI, wanted_BI, self._image_ids, len(state_BI))
 
 
-def _logprobs(denoiser: Denoiser, read_RKD: Tensor, token_RK: Tensor, wanted_RK: Tensor, ids_V: Tensor) -> Tensor:
-    """Log-probability among `ids_V` of each wanted token [R, K], float64; 0 elsewhere.
+def _logprobs(
+    denoiser: Denoiser, read_RKD: Tensor, token_RK: Tensor, wanted_RK: Tensor, ids_V: Tensor, batch: int
+) -> Tensor:
+    """Log-probability among `ids_V` of each wanted token [R, K], float64; 0 elsewhere. R is a multiple of `batch`.
 
     Row by row and all slots of it: a product over the wanted slots of the whole batch would have another shape beside
     other neighbours, and other shapes round differently; all rows at once would need a vocabulary's width for each.
@@ -232,6 +236,12 @@ def _logprobs(denoiser: Denoiser, read_RKD: Tensor, token_RK: Tensor, wanted_RK:
     for row in range(len(token_RK)):
         wanted_K = wanted_RK[row]
         logits_KV = denoiser.logits(read_RKD[row], ids_V)
+        if not bool(torch.isfinite(logits_KV).all()):
+            raise SamplingError(
+                (row % batch,),
+                f"logits are not finite when the pair is scored, for row {row % batch}; try model.dtype: float32, and "
+                "verify the checkpoint",
+            )
         index_K = torch.searchsorted(ids_V, torch.where(wanted_K, token_RK[row], ids_V[0]))
         found_K = logits_KV.double().log_softmax(-1).gather(1, index_K[:, None])[:, 0]
         out_RK[row] = torch.where(wanted_K, found_K, 0.0)

@@ -193,8 +193,9 @@ class Pool:
         now = time.monotonic()
         for worker in list(self._workers):
             if worker.phase == "serving" and worker.orders and now - worker.since > self._compute.shard_deadline_s:
-                oldest = next(iter(worker.orders))
-                self._drop(worker, {oldest: Failure(error="ShardHung: not done after compute.shard_deadline_s")})
+                # With two shards in flight the one that hangs may be the other; from now on each goes alone.
+                hung = Failure(error="ShardHung: not done after compute.shard_deadline_s")
+                self._drop(worker, dict.fromkeys(worker.orders, hung))
             elif worker.phase == "loading" and now - worker.since > LOAD_DEADLINE_S:
                 self._died(worker, f"its weights were not loaded after {LOAD_DEADLINE_S:.0f} s")
         if any(worker.phase != "placing" for worker in self._workers):

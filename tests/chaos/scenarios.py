@@ -138,7 +138,9 @@ def disk_is_full(lab: Lab) -> tuple[GenerateSpec, Ending]:
     out = lab.folder / "full"
     out.mkdir()
     small = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(out)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={room_for(lab, shards=2.5)}k", "tmpfs", str(out)],
+        check=False,
+        capture_output=True,
     )
     if small.returncode:
         # No right to mount: a limit on file sizes is the next best full disk.
@@ -156,6 +158,12 @@ def disk_is_full(lab: Lab) -> tuple[GenerateSpec, Ending]:
         lab.run(spec)
         unmounted(out)
     return spec, Ending(trace=f"{there} of 6 shards committed, then: {str(caught.value).replace(f'{lab.folder}/', '')}")
+
+
+def room_for(lab: Lab, shards: float) -> int:
+    """KiB that so many shards take on a file system of 4 KiB pages, and what lies beside them."""
+    pages = sum(-(-path.stat().st_size // 4096) + 1 for path in (lab.folder / "truth/shards/000000").rglob("*"))
+    return int(4 * pages * shards) + 64
 
 
 def unmounted(folder: Path) -> None:

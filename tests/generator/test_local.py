@@ -246,6 +246,15 @@ def test_a_dropped_pair_is_reproduced_too(spec, out):
     assert reproduce(out, pair_ids(out, "_rejected.parquet")[0], PARTS).columns > 20
 
 
+def test_a_pair_dropped_as_a_near_copy_of_another_is_reproduced_alone(tmp_path, out):
+    filters = [{"name": "near_duplicates", "drop_above": 0.0, "options": {"by": "report"}}]
+    run(toy_job(tmp_path, filters=filters, output={"dir": str(out), "dicom": {}}))
+    dropped = pair_ids(out, "_rejected.parquet")
+    assert dropped
+    for pair_id in [*dropped, pair_ids(out, "pairs.parquet")[0]]:
+        assert reproduce(out, pair_id, PARTS).pair_id == pair_id
+
+
 @pytest.mark.parametrize("where", ["shards/*/pairs.parquet", "data/*.parquet"])
 def test_a_flipped_byte_in_a_png_makes_reproduce_fail_naming_the_pair(spec, out, where):
     run(spec)

@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pydicom
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from generator.phantoms import draw
 from generator.privacy import PRIVACY, assess, read_records
 from generator.privacy_measures import NGRAM, Reference, copied, copy_threshold, known_ngrams, longest_copy
 from generator.refilter import record_privacy, refilter
+from generator.spec_sections import DicomSection
 from generator.store import store_at
 from generator.verify import inspect
 from generator.writers.dicom import DicomWriter
@@ -90,7 +92,7 @@ def test_records_are_read_from_folders_of_images_and_dicom(tmp_path):
     Image.fromarray(pair.image).save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("A report.")
     shard = make_shard(0, [pair.request])
-    DicomWriter(make_provenance(), sop_class="auto").write(tmp_path, shard, [make_judged(pair)], [])
+    DicomWriter(make_provenance(), DicomSection()).write(tmp_path, shard, [make_judged(pair)], [])
     for path in tmp_path.rglob("report.dcm"):
         path.unlink()
     (dicom,) = tmp_path.rglob("image.dcm")
@@ -129,3 +131,22 @@ def test_the_result_goes_into_card_and_manifest_until_data_changes(tmp_path):
     refilter(tmp_path / "out", rules)
     assert not store_at(tmp_path / "out").exists(PRIVACY)
     assert "was not tested here" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_comparison_with_nothing_is_refused_or_said(tmp_path):
+    spec = make_spec(output={"dir": "out/tiny", "dicom": None})
+    finish_tiny(tmp_path / "out", spec)
+    commit_tiny(tmp_path / "reference", spec)
+    place = str(tmp_path / "reference" / "shards" / "000000" / "pairs.parquet")
+    with pytest.raises(InputError, match=r"has no column 'text'.*--report-column"):
+        assess(tmp_path / "out", place, None, "image", "text")
+    images_alone = assess(tmp_path / "out", place, None, "image", "")
+    assert (images_alone.reference_reports, images_alone.copied_reports) == (0, 0)
+    record_privacy(tmp_path / "out", images_alone)
+    assert "not tested: the reference has no reports" in (tmp_path / "out" / "README.md").read_text()
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(pq.read_table(place).slice(0, 0), empty)
+    with pytest.raises(InputError, match=r"empty\.parquet: holds no record"):
+        assess(tmp_path / "out", place, str(empty), "image", "report")
+    with pytest.raises(InputError, match=r"empty\.parquet: holds no record"):
+        assess(tmp_path / "out", str(empty), None, "image", "report")

@@ -1,5 +1,6 @@
 """Another policy on stored scores gives what a job with that policy would have given."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,17 @@ def test_near_copies_of_other_shards_are_left_out_where_the_job_asks_for_it(tmp_
         commit_shard(tmp_path / folder, spec, 1, copies)
         found = view(tmp_path / folder, spec, 2)
         assert (found.rows, found.left_out) == (rows, 8 - rows)
+
+
+def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    out = Path(spec.output.dir)
+    refilter(out, toy_job(tmp_path, tmp_path / "weights", filters=POLICIES[1]))
+    content, rows = content_of(out), indices(spec)
+    shutil.rmtree(out / "shards" / "000001")
+    (out / SUCCESS).unlink()
+    told = []
+    run_job(spec, local=True, on_event=lambda event: told.append(event.message), parts=PARTS)
+    assert indices(spec) == rows
+    assert content_of(out) == content
+    assert any("keeps to the filters of the last `medim refilter`" in message for message in told)

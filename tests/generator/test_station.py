@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from generator.errors import ReplicaError
+from generator.filters import build_judge
 from generator.plan import make_plan, plan_record
 from generator.scheduling import Order
-from generator.station import Done, Parts, Station, StationSetup
+from generator.shard import run_shard
+from generator.station import Done, Parts, Station, StationSetup, _in_turn
 from generator.store import committed, open_dataset, store_at
 from tests.generator.toy_replica import PARTS, FaultyWriter, ToyReplica, toy_facts, toy_job
 
 GENERATING: list[int] = []
 MOST: list[int] = []
 SECOND_GENERATES = threading.Event()
+NEXT_WAITS = threading.Event()
 WAITED: list[bool] = []
 
 
@@ -60,8 +64,8 @@ OVERLAPPING = Parts(
 )
 
 
-def setup(tmp_path: Path, parts: Parts, model_sha256: str | None = None) -> StationSetup:
-    spec = toy_job(tmp_path)
+def setup(tmp_path: Path, parts: Parts, model_sha256: str | None = None, **compute: int) -> StationSetup:
+    spec = toy_job(tmp_path, compute=compute)
     sha = model_sha256 or toy_facts(spec).model_sha256
     store = store_at(spec.output.dir)
     open_dataset(store, spec, plan_record(make_plan(spec), model_sha256=sha, versions={}))
@@ -87,3 +91,40 @@ def test_one_shard_generates_while_another_is_written(tmp_path):
 def test_a_replica_with_other_weights_than_the_plan_does_not_start(tmp_path):
     with pytest.raises(ReplicaError, match="a replica found weights"):
         Station(setup(tmp_path, PARTS, model_sha256="0" * 64)).start()
+
+
+def test_a_shard_keeps_its_turn_until_its_wrongly_dealt_pairs_are_scored(tmp_path):
+    """Otherwise it would wait for all of the next shard's generation, and look as if it hung."""
+    made = setup(tmp_path, PARTS, pairs_per_shard=4)
+    order: list[str] = []
+
+    class Shuffling(ToyReplica):
+        def generate(self, shard):
+            order.append(f"generate {shard.index}")
+            if shard.index == 0:
+                NEXT_WAITS.wait(timeout=20)
+            return super().generate(shard)
+
+        def shuffled(self, pairs, others):
+            order.append(f"shuffle {pairs[0].request.pair_index // 4}")
+            return [0.0] * len(pairs)
+
+    NEXT_WAITS.clear()
+    replica, plan = _in_turn(Shuffling(made.spec)), make_plan(made.spec)
+    judge, folders = build_judge(made.spec), [tmp_path / str(index) for index in range(2)]
+    for folder in folders:
+        folder.mkdir()
+
+    def run(index: int) -> None:
+        if index == 1:
+            NEXT_WAITS.set()
+        run_shard(plan.shard(index), made.spec, replica, judge, [], folders[index])
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(run, 0)
+        while not order:
+            time.sleep(0.01)
+        second = threads.submit(run, 1)
+        first.result(timeout=60)
+        second.result(timeout=60)
+    assert order == ["generate 0", "shuffle 0", "generate 1", "shuffle 1"]

@@ -9,6 +9,7 @@ import torch
 
 from model.layout import Codebook, ReportIds, TokenLayout
 from model.noise import CounterDraws
+from model.sampling import SamplingError
 from model.scoring import (
     LEAN_RATIOS,
     MASK_RATIOS,
@@ -207,3 +208,16 @@ def test_logits_have_one_shape_whatever_is_masked():
 
 def test_the_embedding_is_the_mean_hidden_state_of_the_image_slots():
     assert scored([state([7], 3)], Knowing(7.0)).embedding.tolist() == [[3.0]]
+
+
+def test_logits_that_are_not_finite_name_the_row_and_become_no_score():
+    class Broken(Knowing):
+        def logits(self, hidden, ids):
+            # The second pair's code is 1; without its image nothing is wrong.
+            return super().logits(hidden, ids).masked_fill(hidden == 1, torch.nan)
+
+    states = torch.tensor([state([6, 7], 0), state([6, 7], 1), state([6, 7], 2)])
+    opening = torch.full((3,), OPENING)
+    with pytest.raises(SamplingError, match="not finite when the pair is scored, for row 1") as caught:
+        score(Broken(5.0), states, opening, CounterDraws([1, 2, 3], LAYOUT.state_slots))
+    assert caught.value.rows == (1,)

@@ -137,22 +137,43 @@ def corrupt_mix(
     counted_BI = masked_BI.copy()
     masked_BI |= (kind_B == 4)[:, None]
 
-    reading_B = (kind_B >= 3) & ~ending_B & (rng.random(rows) < mix.reading_order)
-    place_B = rng.random(rows)
-    unended_B = reading_B & (rng.random(rows) < mix.reading_end)
-    cut_B = opening_B + (place_B * (end_B + unended_B - opening_B)).astype(np.int64)
-    suffix_BT = (position_T >= cut_B[:, None]) & (inner_BT | unended_B[:, None])
-    masked_BT = np.where(reading_B[:, None], suffix_BT, masked_BT)
-    stop_B = np.where(unended_B, slots, end_B)
-    t_B = np.where(reading_B, (stop_B - cut_B) / (stop_B - opening_B), t_B)
+    masked_BT, t_B, emphasis_BT = _read_in_order(masked_BT, t_B, (kind_B >= 3) & ~ending_B, opening_B, end_B, mix, rng)
     counted_BT = masked_BT & (position_T <= end_B[:, None]) & (kind_B != 2)[:, None]
-    emphasis_BT = np.where(unended_B[:, None] & (position_T == cut_B[:, None]), 5.0, 1.0)
     masked_BS = np.concatenate([masked_BT, masked_BI], axis=1)
     return Corrupted(
         xt=np.where(masked_BS, layout.mask_id, x0_BS),
         t=t_B.astype(np.float32),
         report_weight=(counted_BT * emphasis_BT * np.minimum(1 / t_B, 5)[:, None]).astype(np.float32),
         image_weight=counted_BI.astype(np.float32),
+    )
+
+
+def _read_in_order(
+    masked_BT: NDArray[np.bool_],
+    t_B: NDArray[np.float64],
+    eligible_B: NDArray[np.bool_],
+    opening_B: NDArray[np.int64],
+    end_B: NDArray[np.int64],
+    mix: CorruptionMix,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """Some eligible rows are masked from a slot on, as when a report is revealed in reading order.
+
+    Returns:
+        masked_BT and t_B with these rows changed, and emphasis_BT: 5 for what comes next where the end is masked too.
+    """
+    rows, slots = masked_BT.shape
+    position_T = np.arange(slots)
+    reading_B = eligible_B & (rng.random(rows) < mix.reading_order)
+    place_B = rng.random(rows)
+    unended_B = reading_B & (rng.random(rows) < mix.reading_end)
+    cut_B = opening_B + (place_B * (end_B + unended_B - opening_B)).astype(np.int64)
+    suffix_BT = (position_T >= cut_B[:, None]) & ((position_T < end_B[:, None]) | unended_B[:, None])
+    stop_B = np.where(unended_B, slots, end_B)
+    return (
+        np.where(reading_B[:, None], suffix_BT, masked_BT),
+        np.where(reading_B, (stop_B - cut_B) / (stop_B - opening_B), t_B),
+        np.where(unended_B[:, None] & (position_T == cut_B[:, None]), 5.0, 1.0),
     )
 
 

@@ -103,10 +103,11 @@ def make_plan(spec: GenerateSpec) -> Plan:
         SpecError: inputs, findings or filter options that do not exist.
     """
     from generator.filters import build_filters
+    from generator.vocabulary import with_words
 
     check_prompts(spec.prompts, spec.source)
     try:
-        build_filters(spec)
+        build_filters(with_words(spec))
     except SpecError as error:
         raise SpecError(f"{spec.source}: {error}") from error
     if spec.inputs is None:

@@ -142,9 +142,11 @@ def build_decide(spec: Filtered) -> Decide:
     """
     for rule in spec.filters:
         if rule.name == wording.NONWORDS and rule.options:
+            given = " and ".join(f"options.{key}" for key in sorted(rule.options))
             raise SpecError(
-                f"filters: {rule.name}: options.words cannot be applied to stored scores; change drop_above, or make "
-                "the pairs again with `medim run` in a folder of their own."
+                f"filters: {rule.name}: {given} cannot be applied to stored scores, which were counted with the words "
+                "of the job that made them. Leave the options out and change drop_above, or make the pairs again with "
+                "`medim run` in a folder of their own."
             )
     rules = {name: rule for name, rule in policy(spec).items() if name != near_duplicates.NAME}
     # Judges of other distributions are not needed: their numbers are there.

@@ -1,6 +1,7 @@
 """Another policy on stored scores gives what a job with that policy would have given."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,16 @@ def test_near_copies_of_other_shards_are_left_out_where_the_job_asks_for_it(tmp_
         commit_shard(tmp_path / folder, spec, 1, copies)
         found = view(tmp_path / folder, spec, 2)
         assert (found.rows, found.left_out) == (rows, 8 - rows)
+
+
+def test_a_near_copy_of_a_pair_that_was_dropped_stays(tmp_path):
+    strict = make_spec(filters=[{"name": "near_duplicates", "drop_above": 0.9}])
+    first = make_pair(0)
+    dropped = make_judged(first)
+    dropped = replace(dropped, verdict=replace(dropped.verdict, kept=False, reasons=("blank",)))
+    commit_shard(tmp_path, strict, 0, [dropped, make_judged(near_copy(first, 20)), make_judged(near_copy(first, 21))])
+    found = view(tmp_path, strict, 1)
+    assert (found.rows, found.left_out) == (1, 1)
 
 
 def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(tmp_path):

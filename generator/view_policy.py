@@ -19,8 +19,8 @@ from generator.filters.agreement import SHUFFLED, false_positive_rate
 from generator.filters.near_duplicates import NAME as NEAR
 from generator.filters.near_duplicates import compared_by
 from generator.filters.threshold import Threshold
-from generator.near import NearIndex, Signature, minhash, phash_of
-from generator.relations import chosen
+from generator.near import Signature, minhash, phash_of
+from generator.near_index import NearCopies
 from generator.schema import SCORE_PREFIX
 from generator.spec import GenerateSpec
 
@@ -35,15 +35,12 @@ class ViewPolicy:
     Attributes:
         decide: the rules on stored scores; None takes the verdict of the shard.
         calibrated: least `score_agreement` by domain; NaN where there are too few controls to know.
-        near: kept range of the similarity to admitted rows; None compares nothing.
-        by: which similarity.
+        near: admitted rows and how like them a further one may be; None compares nothing.
     """
 
     decide: Decide | None = None
     calibrated: Mapping[str, float] = field(default_factory=dict)
-    near: Threshold | None = None
-    by: str = "both"
-    _index: NearIndex = field(default_factory=NearIndex)
+    near: NearCopies | None = None
 
     def reasons(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """Why the row is left out; empty when it is admitted, and then it is remembered."""
@@ -67,9 +64,9 @@ class ViewPolicy:
             embedding=np.asarray(row["embedding"], np.float32),
             minhash=minhash(row["report"]),
         )
-        found += self.near.reasons(chosen(self._index.nearest(signature), self.by))
+        found += self.near.reasons(signature)
         if not found:
-            self._index.add(signature)
+            self.near.add(signature)
         return found
 
 
@@ -89,8 +86,7 @@ def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, re
     return ViewPolicy(
         decide=build_decide(spec) if redecide else None,
         calibrated={} if rate is None else thresholds(controls, rate),
-        near=None if near.below is None and near.above is None else near,
-        by=compared_by(rules[NEAR]),
+        near=None if near.below is None and near.above is None else NearCopies(near, compared_by(rules[NEAR])),
     )
 
 

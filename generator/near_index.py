@@ -9,8 +9,8 @@ products with the first principal axes bound them from above (Cauchy and Schwarz
 Where bands tell little apart (a low bound, one report again and again) all that was admitted is gone through, in pieces
 that a cache holds. docs/benchmarks.md has what a million pairs take.
 
-Not by a library: datasketch's MinHashLSH misses pairs by design, and faiss, whose multi-hash is likewise approximate
-unless it flips bits by the thousand, knows no MinHash and would be 30 MB more for exhaustive search alone.
+Not by a library: datasketch's MinHashLSH misses pairs by design. faiss has indices of bits and of vectors but none of
+MinHash, by which most is told here; it would be 19 MB more for what is left.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class NearCopies:
         """Why the pair is dropped; empty when it is kept."""
         if self._all is not None:
             return self._threshold.reasons(chosen(self._all.nearest(signature), self._by))
-        if self._by != "report" and not np.isfinite(signature.embedding).all():
+        if self._by != "report" and is_embedded(signature) and not np.isfinite(signature.embedding).all():
             return self._threshold.reasons(np.nan)
         return self._threshold.reasons(np.inf if self.exceeds(signature) else 0.0)
 

@@ -16,6 +16,7 @@ from generator.near_bands import MOST_BANDS, Bands
 
 BITS = HASH_SIDE**2
 PENDING = 256  # admitted pairs that are compared one by one before they are sorted into bands
+_LINE = 16  # MinHash values in a line of a cache
 _HEAD = 16  # principal axes
 TRAINING = 512  # pairs that decide them
 _ROUNDING = 1e-5  # more than float32 can lose over them
@@ -102,17 +103,30 @@ class Reports:
         self._least = min(equal for equal in range(PERMUTATIONS + 1) if equal / PERMUTATIONS > bound)
         bands = PERMUTATIONS - self._least + 1
         self.bands = Bands(PERMUTATIONS, bands, _hashes) if bands <= MOST_BANDS else None
-        self._column = _Column((PERMUTATIONS,), np.uint32)
+        # In parts, because the first tells most reports apart.
+        self._parts = tuple(_Column((_LINE,), np.uint32) for _ in range(PERMUTATIONS // _LINE))
 
     def add(self, signature: Signature) -> None:
         """The pair is one more."""
-        self._column.add(signature.minhash)
+        for column, part in zip(self._parts, signature.minhash.reshape(-1, _LINE), strict=True):
+            column.add(part)
 
     def alike(self, rows: Piece, signature: Signature) -> NDArray[np.bool_]:
         """Which of the rows are beyond the bound."""
-        equal = np.packbits(self._column.rows[rows] == signature.minhash, axis=1)
-        alike: NDArray[np.bool_] = np.bitwise_count(equal.view(np.uint64)[:, 0]) >= self._least
+        equal = self._equal(0, rows, signature)
+        alike: NDArray[np.bool_] = equal >= self._least - (PERMUTATIONS - _LINE)
+        left = narrowed(rows, alike)
+        total = equal[alike]
+        for part in range(1, len(self._parts)):
+            total += self._equal(part, left, signature)
+        alike[alike] = total >= self._least
         return alike
+
+    def _equal(self, part: int, rows: Piece, signature: Signature) -> NDArray[np.uint8]:
+        """How many values of a part are equal."""
+        same = self._parts[part].rows[rows] == signature.minhash[part * _LINE : (part + 1) * _LINE]
+        found: NDArray[np.uint8] = np.bitwise_count(np.packbits(same, axis=1).view(np.uint16)[:, 0])
+        return found
 
 
 class Embeddings:

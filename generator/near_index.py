@@ -39,7 +39,8 @@ class NearCopies:
     def __init__(self, threshold: Threshold, by: By) -> None:
         self._threshold, self._by = threshold, by
         self._above = 1.0 if threshold.above is None else stored(threshold.above)
-        # A similarity is never below 0; a lower bound above it drops the first pair and, with none admitted, all.
+        # No similarity is below 0. A lower bound above it needs the similarity itself, but drops the first pair: unless
+        # dropped pairs are admitted, none ever is.
         least = threshold.below is not None and stored(threshold.below) > 0
         self._all: NearIndex | None = NearIndex() if least else None
         self._rooms: dict[str, _Room] = {}

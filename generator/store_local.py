@@ -72,7 +72,8 @@ class LocalStore:
     def create(self, name: str, content: str) -> None:
         """The file exists and is complete: with `content`, or with what was there first."""
         with _writing(self.out):
-            _write_once(self.out / name, content)
+            (self.out / name).parent.mkdir(exist_ok=True)
+            _write_once(self.out / name, content, self.out / _TEMPORARY)
 
     @contextlib.contextmanager
     def draft(self, name: str) -> Iterator[Path]:
@@ -93,11 +94,12 @@ class LocalStore:
         (self.out / name).unlink(missing_ok=True)
 
     def replace_folder(self, name: str, made: Path) -> None:
-        """The folder is the one that was made, and nothing is left of an earlier one."""
+        """The folder is the one that was made, and nothing is left of an earlier one; an empty one is not there."""
         target = self.out / name
         if target.exists():
             target.rename(made.with_name("replaced"))
-        made.rename(target)
+        if any(made.iterdir()):
+            made.rename(target)
 
     def new_attempt(self, index: int, attempt: int) -> Path:
         """An empty folder that nobody else writes to, on the file system of the dataset."""
@@ -170,11 +172,11 @@ class LocalStore:
             (self.out / _TEMPORARY).rmdir()
 
 
-def _write_once(path: Path, content: str) -> None:
+def _write_once(path: Path, content: str, drafts: Path) -> None:
     """The file exists and is complete: with `content`, or with what was there first."""
     if path.exists():
         return
-    draft = path.parent / _TEMPORARY / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    draft = drafts / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
     draft.write_text(content, encoding="utf-8")
     _sync(draft)
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from generator import filters
@@ -60,8 +60,13 @@ def _reads(rule: FilterRule) -> bool:
 def _with_words(rule: FilterRule) -> FilterRule:
     if not _reads(rule):
         return rule
-    plain = DefaultRule(name=rule.name, drop_below=rule.drop_below, drop_above=rule.drop_above)
-    return replace(plain, options={**rule.options, LEXICON: _words(_path(rule))})
+    return DefaultRule(
+        name=rule.name,
+        drop_below=rule.drop_below,
+        drop_above=rule.drop_above,
+        action=rule.action,
+        options={**rule.options, LEXICON: _words(_path(rule))},
+    )
 
 
 def _words(path: str) -> frozenset[str]:

@@ -1,25 +1,31 @@
 """Another policy on stored scores gives what a job with that policy would have given."""
 
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from generator.data_view import build_data_view
 from generator.dataset import open_dataset
-from generator.errors import SpecError, StoreError
+from generator.dicom_objects import read_object
+from generator.errors import SpecError, StoreError, VerifyError
 from generator.job import run_job
 from generator.manifest import read_manifest
 from generator.refilter import refilter
 from generator.store import SUCCESS, store_at
 from generator.verify import verify
-from generator.view_policy import LEAST_CONTROLS, thresholds, view_policy
-from tests.generator.pair_factory import commit_shard, make_judged, make_pair, make_provenance, make_spec
+from generator.view_policy import LEAST_CONTROLS, Calibration, calibrate, view_policy
+from generator.writers.dicom_archive import beside
+from tests.generator.pair_factory import commit_shard, make_judged, make_pair, make_provenance, make_spec, roomy_plan
 from tests.generator.test_relations import near_copy
 from tests.generator.toy_replica import PARTS, content_of, toy_job
 
+# Identifiers, names and the sequences that hold some of them are made of the job's digest, and the jobs differ.
+OF_THE_JOB = ("UI", "LO", "PN", "SQ", "ST")
 POLICIES = [
     [{"name": "agreement"}],
     [{"name": "agreement", "drop_below": 0.25}, {"name": "report_form", "drop_below": 0.5}],
@@ -66,7 +72,7 @@ def test_refiltering_with_the_jobs_own_filters_and_back_again_changes_no_row(tmp
     assert {name: value for name, value in content_of(out).items() if name.startswith("shards/")} == {
         name: value for name, value in data.items() if name.startswith("shards/")
     }
-    assert read_manifest(store_at(out))["refiltered"][0]["drop_below"] == 0.25
+    assert read_manifest(store_at(out))["refiltered"]["filters"][0]["drop_below"] == 0.25
     refilter(out, spec)
     again = content_of(out)
     assert {name: again[name] for name in data} == data
@@ -97,14 +103,16 @@ def test_an_unfinished_dataset_is_refused(tmp_path):
 def test_a_calibrated_threshold_is_passed_by_its_rate_of_wrong_pairs(rate):
     values = np.random.default_rng(0).normal(size=400).astype(np.float32)
     rows = [{"domain": "chest_xray", "score_agreement_shuffled": value} for value in values.tolist()]
-    (bound,) = thresholds(rows, rate).values()
-    assert (values >= np.float32(bound)).mean() == pytest.approx(rate)
+    (found,) = calibrate(rows, rate).values()
+    assert (found.rate, found.controls) == (rate, 400)
+    assert (values >= np.float32(found.bound)).mean() == pytest.approx(rate)
 
 
 def test_no_rate_is_told_from_few_controls():
     rows = [{"domain": "pathology", "score_agreement_shuffled": 0.5}] * (LEAST_CONTROLS - 1)
-    assert np.isnan(thresholds(rows, 0.05)["pathology"])
-    assert thresholds([{"domain": "pathology", "score_agreement_shuffled": None}], 0.05) == {}
+    assert calibrate(rows, 0.05)["pathology"] == Calibration(rate=0.05, controls=LEAST_CONTROLS - 1, bound=None)
+    nothing = {"domain": "pathology", "score_agreement_shuffled": None}
+    assert calibrate([nothing], 0.05)["pathology"].controls == 0
 
 
 def scored(index, agreement, shuffled):
@@ -118,7 +126,7 @@ def view(folder, spec, shards):
     from generator.data_view import control_rows
 
     policy = view_policy(spec, control_rows(store, shards))
-    return build_data_view(store, shards, make_provenance(), total_bytes=1, policy=policy)
+    return build_data_view(store, roomy_plan(shards), make_provenance(), total_bytes=1, policy=policy)
 
 
 def test_pairs_that_agree_no_better_than_wrong_ones_are_left_out_of_the_dataset(tmp_path):
@@ -163,3 +171,35 @@ def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(tmp_path):
     assert indices(spec) == rows
     assert content_of(out) == content
     assert any("keeps to the filters of the last `medim refilter`" in message for message in told)
+
+
+def values_of(dataset):
+    return [one for one in dataset if one.VR not in OF_THE_JOB]
+
+
+@pytest.mark.parametrize("archive", [None, "zip"])
+def test_pairs_that_come_back_have_the_dicom_that_their_shard_would_have_written(tmp_path, archive):
+    output = {"dir": str(tmp_path / "out"), "dicom": {"archive": archive}}
+    lenient = [{"name": "agreement"}]
+    spec = made(toy_job(tmp_path, tmp_path / "weights", output=output))
+    whole = {"dir": str(tmp_path / "whole"), "dicom": {"archive": archive}}
+    expected = made(toy_job(tmp_path, tmp_path / "weights", filters=lenient, output=whole))
+    before = content_of(tmp_path / "out")
+    result = refilter(tmp_path / "out", toy_job(tmp_path, tmp_path / "weights", filters=lenient, output=output))
+    restored = [row for row in open_dataset(tmp_path / "out").rows() if row.dicom_path.startswith("restored/")]
+    assert result.restored == len(restored) > 0
+    assert verify(tmp_path / "out").dicom_objects == 16
+    twins = {row.pair_index: row for row in open_dataset(expected.output.dir).rows()}
+    for row in restored:
+        for name in ("image.dcm", "report.dcm"):
+            mine = dcmread(io.BytesIO(read_object(tmp_path / "out", beside(row.dicom_path, name))))
+            twin = beside(twins[row.pair_index].dicom_path, name)
+            theirs = dcmread(io.BytesIO(read_object(tmp_path / "whole", twin)))
+            assert values_of(mine) == values_of(theirs)
+    (tmp_path / "out" / restored[0].dicom_path).write_bytes(b"")
+    with pytest.raises(VerifyError, match="restored/"):
+        verify(tmp_path / "out")
+    refilter(tmp_path / "out", spec)
+    # The manifest says that its filters were given later, although they are the job's own.
+    assert {**content_of(tmp_path / "out"), "manifest.json": ""} == {**before, "manifest.json": ""}
+    assert not (tmp_path / "out" / "restored").exists()

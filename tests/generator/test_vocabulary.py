@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from generator.errors import SpecError, StoreError
-from generator.filters import build_decide, build_filters
+from generator.filters import SCORES, build_decide, build_filters
 from generator.job import run_job
 from generator.plan import make_plan, plan_record
+from generator.refilter import refilter
 from generator.vocabulary import LARGEST, build_judge
 from tests.generator.filters.pairs import Job, Rule, a_pair
 from tests.generator.test_refilter import made
@@ -113,7 +114,22 @@ def test_a_job_resumes_with_the_same_words_and_not_with_others(tmp_path):
     assert (Path(spec.output.dir) / "_SUCCESS").exists()
 
 
-def test_stored_scores_cannot_be_given_other_words(tmp_path):
-    rule = Rule(name="nonwords", options={"lexicon": str(tmp_path / "absent.txt"), "words": ["isive"]})
-    with pytest.raises(SpecError, match=r"options\.lexicon and options\.words cannot be applied to stored scores"):
-        build_decide(Job(filters=(rule,)))
+def test_stored_scores_are_decided_without_the_file_and_cannot_be_given_another(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("swoled")
+    spec = made(job(tmp_path, path))
+    path.write_text("isive")
+    rule = {"name": "nonwords", "drop_above": 0.0, "options": {"lexicon": str(path)}}
+    assert refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=[rule])).before == 8
+    (tmp_path / "other.txt").write_text("isive")
+    with pytest.raises(SpecError, match="nonwords: its options cannot be applied to stored scores"):
+        refilter(spec.output.dir, job(tmp_path, tmp_path / "other.txt"))
+
+
+def test_the_rule_on_stored_scores_needs_no_words():
+    rule = Rule(name="nonwords", drop_above=0.1, options={"lexicon": "absent.txt"})
+    scores = dict.fromkeys(SCORES, 0.0)
+    found = build_decide(Job(filters=(rule,)))(scores | {"image_stats": 1.0, "std": 9.0, "nonwords": 0.2})
+    assert found == (
+        "nonwords>0.1",
+    )

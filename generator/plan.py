@@ -207,7 +207,7 @@ class Plan:
 
 
 def make_plan(spec: GenerateSpec) -> Plan:
-    """The plan of a job without rounds; reads the inputs' row counts, and nothing else from disk.
+    """The plan of a job without rounds; reads the inputs' row counts and the filters' word lists, and nothing else.
 
     Raises:
         SpecError: inputs, findings, kinds of pairs or filter options that do not exist, or a budget below the plan.

@@ -118,7 +118,7 @@ def test_stored_scores_are_decided_without_the_file_and_cannot_be_given_another(
     path = tmp_path / "words.txt"
     path.write_text("swoled")
     spec = made(job(tmp_path, path))
-    path.write_text("isive")
+    path.unlink()
     rule = {"name": "nonwords", "drop_above": 0.0, "options": {"lexicon": str(path)}}
     assert refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=[rule])).before == 8
     (tmp_path / "other.txt").write_text("isive")
@@ -130,6 +130,4 @@ def test_the_rule_on_stored_scores_needs_no_words():
     rule = Rule(name="nonwords", drop_above=0.1, options={"lexicon": "absent.txt"})
     scores = dict.fromkeys(SCORES, 0.0)
     found = build_decide(Job(filters=(rule,)))(scores | {"image_stats": 1.0, "std": 9.0, "nonwords": 0.2})
-    assert found == (
-        "nonwords>0.1",
-    )
+    assert found == ("nonwords>0.1",)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from benchmarks.context import context, deliver, parser
 from benchmarks.filters import clean_pair, rescored
@@ -63,6 +64,7 @@ def main() -> None:
     options.add_argument("--phantoms", type=int, default=4000, help="per domain, to simulate from")
     options.add_argument("--embedded", type=int, default=256, help="pathology phantoms that the checkpoint embeds")
     given = options.parse_args()
+    threadpool_limits(1)
     torch.set_num_threads(1)
     model = Medim.load(checkpoint.resolve(given.checkpoint))
     drawn = {domain: pool(model, domain, given.phantoms, given.embedded) for domain in ("chest_xray", "pathology")}

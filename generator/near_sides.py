@@ -16,7 +16,7 @@ from generator.near_bands import MOST_BANDS, Bands
 
 BITS = HASH_SIDE**2
 PENDING = 256  # admitted pairs that are compared one by one before they are sorted into bands
-_LINE = 16  # MinHash values in a line of a cache
+_LINE = 16  # MinHash values in a line of a cache, and bits of uint16
 _HEAD = 16  # principal axes
 TRAINING = 512  # pairs that decide them
 _ROUNDING = 1e-5  # more than float32 can lose over them
@@ -62,6 +62,9 @@ class _Column:
         self.rows[self._size] = row
         self._size += 1
 
+    def at(self, rows: Piece) -> NDArray[Any]:
+        return self.rows[rows] if isinstance(rows, slice) else self.rows.take(rows, axis=0)
+
 
 class Hashes:
     """Perceptual hashes of images."""
@@ -89,7 +92,7 @@ class Hashes:
 
     def _differing(self, words: tuple[int, int], rows: Piece, signature: Signature) -> NDArray[np.uint8]:
         """How many bits of two words differ."""
-        one, other = (np.bitwise_count(self._words[word].rows[rows] ^ signature.phash[word]) for word in words)
+        one, other = (np.bitwise_count(self._words[word].at(rows) ^ signature.phash[word]) for word in words)
         found: NDArray[np.uint8] = one + other
         return found
 
@@ -124,8 +127,8 @@ class Reports:
 
     def _equal(self, part: int, rows: Piece, signature: Signature) -> NDArray[np.uint8]:
         """How many values of a part are equal."""
-        same = self._parts[part].rows[rows] == signature.minhash[part * _LINE : (part + 1) * _LINE]
-        found: NDArray[np.uint8] = np.bitwise_count(np.packbits(same, axis=1).view(np.uint16)[:, 0])
+        same = self._parts[part].at(rows) == signature.minhash[part * _LINE : (part + 1) * _LINE]
+        found: NDArray[np.uint8] = np.bitwise_count(np.packbits(same).view(np.uint16))
         return found
 
 
@@ -160,9 +163,9 @@ class Embeddings:
         """Which of the rows are beyond the bound."""
         unit = _units(signature.embedding[None])
         if self._axes is None:
-            return self._beyond(self._column.rows[rows], unit)
-        alike: NDArray[np.bool_] = self._heads.rows[rows] @ self._head(unit)[0] > self._bound - _ROUNDING
-        alike[alike] = self._beyond(self._column.rows[narrowed(rows, alike)], unit)
+            return self._beyond(self._column.at(rows), unit)
+        alike: NDArray[np.bool_] = self._heads.at(rows) @ self._head(unit)[0] > self._bound - _ROUNDING
+        alike[alike] = self._beyond(self._column.at(narrowed(rows, alike)), unit)
         return alike
 
     def _beyond(self, embeddings: NDArray[np.float16], unit: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -49,7 +49,7 @@ class NearCopies:
         """Why the pair is dropped; empty when it is kept."""
         if self._all is not None:
             return self._threshold.reasons(chosen(self._all.nearest(signature), self._by))
-        if self._by != "report" and is_embedded(signature) and not np.isfinite(signature.embedding).all():
+        if self._is_unknown(signature):
             return self._threshold.reasons(np.nan)
         return self._threshold.reasons(np.inf if self.exceeds(signature) else 0.0)
 
@@ -64,11 +64,15 @@ class NearCopies:
         """The pair is admitted: later ones are compared with it."""
         if self._all is not None:
             self._all.add(signature)
-        if not 0 <= self._above < 1:
+        if not 0 <= self._above < 1 or self._is_unknown(signature):
             return
         if signature.domain not in self._rooms:
             self._rooms[signature.domain] = _Room(signature, self._above, self._by)
         self._rooms[signature.domain].add(signature)
+
+    def _is_unknown(self, signature: Signature) -> bool:
+        """Whether what is compared is no number, so that the pair is like no other."""
+        return self._by != "report" and is_embedded(signature) and not np.isfinite(signature.embedding).all()
 
 
 class _Room:

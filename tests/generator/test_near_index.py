@@ -196,6 +196,10 @@ def test_an_embedding_that_is_no_number_is_a_reason_and_spoils_no_other_pair():
         ("near_duplicates is NaN",),
         ("near_duplicates>0.9",),
     ]
+    for one in (broken, *(signature(rng, "pathology", rng.normal(size=8).astype(np.float32)) for _ in range(80))):
+        copies.add(one)
+    assert copies.exceeds(good)
+    assert not copies.exceeds(broken)
 
 
 def test_domains_are_not_compared():

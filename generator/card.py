@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from generator.acceptance import Accepted, accepted, quota_results
 from generator.data_view import DataView
+from generator.manifest import warnings
+from generator.plan import Plan
 from generator.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
 from generator.schema import columns
-from generator.spec import GenerateSpec
 from generator.tally import Tally
+from generator.view_policy import Calibration
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 
 
 def dataset_card(
-    spec: GenerateSpec,
+    plan: Plan,
     provenance: Provenance,
     tally: Tally,
     view: DataView,
+    calibration: Mapping[str, Calibration],
     privacy: Mapping[str, Any] | None = None,
 ) -> str:
     """The card as Markdown; the same dataset always gives the same text.
 
     Args:
-        spec: of the job.
+        plan: of the job, with the filters and quotas that are in force.
         provenance: of the job.
         tally: over the shards.
         view: what `data/` holds.
+        calibration: what wrongly dealt pairs say, by domain.
         privacy: what a test against training data found; None where there was none.
     """
     # Markdown, not HTML: escaping of <, > and & would show.
@@ -44,11 +49,16 @@ def dataset_card(
     environment.filters["cell"] = _cell
     return environment.get_template("dataset_card.md.j2").render(
         provenance=provenance,
-        sampling=spec.sampling,
-        dicom=spec.output.dicom,
+        sampling=plan.spec.sampling,
+        dicom=plan.spec.output.dicom,
         tally=tally,
         view=view,
-        domains=tally.by_domain(),
+        plan=plan,
+        asked=_asked(plan),
+        strata=_tables(accepted(tally, view.strata), provenance),
+        quotas=quota_results(plan, view.strata),
+        calibration=calibration,
+        warnings=warnings(plan, view, calibration),
         privacy=privacy,
         columns=columns(provenance),
         license=_license(provenance),
@@ -56,6 +66,21 @@ def dataset_card(
         software=f"{SOFTWARE} {SOFTWARE_VERSION}",
         intended_use=INTENDED_USE,
     )
+
+
+def _asked(plan: Plan) -> dict[str, str]:
+    """What each entry of the prompts asks for, by position."""
+    return {
+        str(number): ", ".join(one.findings) or (one.text if one.text is not None else "its opening words") or "nothing"
+        for number, one in enumerate(plan.spec.prompts)
+    }
+
+
+def _tables(found: Sequence[Accepted], provenance: Provenance) -> dict[str, list[Accepted]]:
+    """The strata by kind. Labels say of phantoms what findings say better."""
+    kinds = ("prompt", "finding", *(() if provenance.phantom else ("label",)))
+    tables = {kind: [one for one in found if one.stratum.kind == kind] for kind in kinds}
+    return {kind: rows for kind, rows in tables.items() if rows}
 
 
 def _license(provenance: Provenance) -> str:

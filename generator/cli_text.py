@@ -32,6 +32,7 @@ def plan_text(spec: GenerateSpec) -> str:
         ("weights", f"{spec.model.checkpoint}, {spec.model.dtype}"),
         *sources(spec),
         ("pairs", f"{made.pairs:,}"),
+        *balance_rows(spec, cost.hours / made.pairs),
         ("shards", f"{made.shards:,} of {compute.pairs_per_shard} pairs"),
         ("replicas", f"{compute.replicas}, each {device}"),
         ("estimate", f"{cost_text(cost)} (by FLOPs; `medim preview` measures)"),
@@ -48,6 +49,23 @@ def sources(spec: GenerateSpec) -> list[tuple[str, str]]:
         ("prompt", f"{one.pairs:,} x {one.domain}: {', '.join(one.findings) or one.text or 'its opening words'}")
         for one in spec.prompts
     ]
+
+
+def balance_rows(spec: GenerateSpec, hours_per_pair: float) -> list[tuple[str, str]]:
+    """What the job may make beyond its plan, for what, and how long all of that would take."""
+    if spec.balance is None:
+        return []
+    again = [one.name for one in spec.filters if one.action == "regenerate"]
+    return [
+        ("budget", f"up to {spec.balance.budget:,} pairs, {duration(hours_per_pair * 3600 * spec.balance.budget)}"),
+        *(("made again", f"what {name} drops") for name in again),
+        *(("quota", f"{one}: {_range(one.kept, one.at_most)}") for one in spec.balance.quotas),
+    ]
+
+
+def _range(least: int | None, most: int | None) -> str:
+    bounds = (("at least", least), ("at most", most))
+    return ", ".join(f"{name} {bound:,}" for name, bound in bounds if bound is not None)
 
 
 def settings_text(job: JobSpec) -> str:
@@ -92,7 +110,10 @@ def result_text(result: JobResult) -> str:
         ("shards", f"{result.shards}, {made}"),
         ("pairs", f"{result.pairs}: {result.kept} kept, {result.dropped} dropped, {result.quarantined} quarantined"),
         *((f"  {reason}", str(count)) for reason, count in result.rejects.items()),
+        *([("rounds", f"{result.rounds} beyond the planned pairs")] if result.rounds else []),
         ("data", f"{result.data_rows} pairs{copies}"),
+        *((f"  {reason}", f"{count} left out") for reason, count in result.left_out.items()),
+        *(("warning", line) for line in result.warnings),
         ("contact sheet", f"{result.out}/contact_sheet.png"),
         ("card", f"{result.out}/README.md"),
         ("read it", f"datasets.{reader(result.out)}"),

@@ -10,23 +10,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from generator.plan import Plan
 from generator.provenance import Provenance
 from generator.records import FileRecord
 from generator.schema import ROW_GROUP_ROWS, pairs_schema
+from generator.selection import Selection, judged_table, remembering
 from generator.store import Source, Store, shard_name
+from generator.strata import Stratum
 from generator.view_policy import CONTROL_COLUMNS, ViewPolicy
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE, open_parquet
 
@@ -45,6 +45,8 @@ class DataView:
         left_out: pairs that their shard kept and the policy on the whole dataset did not.
         restored: pairs that their shard dropped and another policy takes back.
         reasons: why pairs were left out, sorted; a pair may have several.
+        flags: bounds that pairs in `data/` do not meet, of filters with `action: keep`, sorted.
+        strata: pairs in `data/` by stratum.
         files: relative to the dataset, sorted by path.
     """
 
@@ -53,12 +55,14 @@ class DataView:
     left_out: int
     restored: int
     reasons: Mapping[str, int]
+    flags: Mapping[str, int]
+    strata: Mapping[Stratum, int]
     files: tuple[FileRecord, ...]
 
 
 def build_data_view(
     store: Store,
-    shards: int,
+    plan: Plan,
     provenance: Provenance,
     *,
     total_bytes: int,
@@ -69,7 +73,7 @@ def build_data_view(
 
     Args:
         store: of the dataset.
-        shards: how many there are, all committed.
+        plan: of the job; all of its shards are committed.
         provenance: of the job.
         total_bytes: size of all `pairs.parquet` together.
         file_bytes: target size of a file; files are of about equal size, and no larger than one row group above it.
@@ -78,9 +82,9 @@ def build_data_view(
     limit = total_bytes / max(1, -(-total_bytes // file_bytes))
     draft = store.new_attempt(0, 0)
     try:
-        with closing(_Seen(draft / "seen.sqlite")) as seen:
-            schema, chosen = pairs_schema(provenance), _Chosen(policy or ViewPolicy(), seen)
-            paths = _write_files(draft, _chosen_rows(store, shards, schema, chosen), schema, limit)
+        with remembering(draft) as seen:
+            schema, chosen = pairs_schema(provenance), Selection(policy or ViewPolicy(), plan, seen)
+            paths = _write_files(draft, _chosen_rows(store, plan.shards, schema, chosen), schema, limit)
         made = draft / DATA
         made.mkdir()
         for number, path in enumerate(paths):
@@ -95,6 +99,8 @@ def build_data_view(
         left_out=chosen.left_out,
         restored=chosen.restored,
         reasons=dict(sorted(chosen.reasons.items())),
+        flags=dict(sorted(chosen.flags.items())),
+        strata=dict(sorted(chosen.data.items())),
         files=files,
     )
 
@@ -114,59 +120,12 @@ def file_record(source: Source, name: str) -> FileRecord:
     return FileRecord(path=name, size=size, sha256=digest.hexdigest())
 
 
-class _Seen:
-    """Remembers on disk which images with which reports came before."""
-
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
-        # The file does not outlive this process: nothing is gained by making it durable.
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
-
-    def is_new(self, image_sha256: str, report: str) -> bool:
-        """Whether this content comes for the first time."""
-        key = hashlib.sha256(f"{image_sha256}\n{report}".encode()).digest()
-        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
-
-    def close(self) -> None:
-        """Lets go of the file."""
-        self._database.close()
-
-
-class _Chosen:
-    """Decides about one row after another, and counts."""
-
-    def __init__(self, policy: ViewPolicy, seen: _Seen) -> None:
-        self.policy, self._seen = policy, seen
-        self.rows = self.copies = self.left_out = self.restored = 0
-        self.reasons: Counter[str] = Counter()
-
-    def takes(self, row: Mapping[str, Any], *, kept: bool) -> bool:
-        """Whether `data/` holds the row.
-
-        Args:
-            row: all of it but the image.
-            kept: by its shard.
-        """
-        reasons = self.policy.reasons(row)
-        if reasons:
-            self.left_out += kept
-            self.reasons.update(reasons if kept else ())
-            return False
-        new = self._seen.is_new(row["image_sha256"], row["report"])
-        self.copies += kept and not new
-        self.restored += new and not kept
-        self.rows += new
-        return new
-
-
-def _chosen_rows(store: Store, shards: int, schema: pa.Schema, chosen: _Chosen) -> Iterator[pa.Table]:
+def _chosen_rows(store: Store, shards: int, schema: pa.Schema, chosen: Selection) -> Iterator[pa.Table]:
     """The rows of every shard in order that `data/` holds; dropped ones too where the policy decides anew."""
     names = (PAIRS_FILE, REJECTED_FILE) if chosen.policy.decide else (PAIRS_FILE,)
     sources = store.sources(f"{shard_name(index)}/{name}" for index in range(shards) for name in names)
     for _ in range(shards):
-        tables = [_judged(next(sources), schema) for _ in names]
+        tables = [judged_table(next(sources), schema.names).cast(schema) for _ in names]
         kept = [True] * tables[0].num_rows + [False] * sum(table.num_rows for table in tables[1:])
         table = pa.concat_tables(tables)
         order = np.argsort(table.column("pair_index").to_numpy(), kind="stable")
@@ -174,17 +133,8 @@ def _chosen_rows(store: Store, shards: int, schema: pa.Schema, chosen: _Chosen) 
             places = order[start : start + ROW_GROUP_ROWS]
             batch = table.take(pa.array(places))
             rows = batch.drop_columns(["image"]).to_pylist()
-            mask = [chosen.takes(row, kept=kept[place]) for row, place in zip(rows, places, strict=True)]
+            mask = [chosen.decide(row, kept=kept[place]).taken for row, place in zip(rows, places, strict=True)]
             yield batch.filter(pa.array(mask, pa.bool_()))
-
-
-def _judged(source: Source, schema: pa.Schema) -> pa.Table:
-    """The rows of a shard's table that were made and judged, in the columns of kept pairs."""
-    with pq.ParquetFile(source) as file:
-        table = file.read()
-    if "stage" in table.column_names:
-        table = table.filter(pc.equal(table.column("stage"), "filter"))
-    return table.select(schema.names).cast(schema)
 
 
 def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:

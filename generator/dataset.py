@@ -40,7 +40,8 @@ class Row:
 
     Attributes:
         pair_id: unique in the dataset.
-        pair_index: 0-based position in the job.
+        pair_index: 0-based number of the pair in the job.
+        repeats: `pair_index` of the planned pair whose prompt or input it tries again; None for a planned pair.
         shard: that holds the pair.
         task: how it was made.
         domain: `chest_xray` or `pathology`.
@@ -72,6 +73,7 @@ class Row:
 
     pair_id: str
     pair_index: int
+    repeats: int | None
     shard: int
     task: Task
     domain: Domain

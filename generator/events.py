@@ -88,6 +88,10 @@ class Progress:
         """Quarantined rows of every committed shard that has some, by index."""
         return dict(sorted(self._sick.items()))
 
+    def grown(self, shards: int, pairs: int) -> None:
+        """So many shards and pairs are planned now."""
+        self._shards, self._pairs = shards, pairs
+
     def committed(self, record: ShardRecord) -> None:
         """The shard counts as committed, and that was told."""
         self._count(record)

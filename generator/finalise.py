@@ -19,7 +19,9 @@ from generator.plan import Plan
 from generator.privacy import PRIVACY, current_privacy
 from generator.provenance import Provenance, provenance_of
 from generator.records import FileRecord, ReplicaFacts
+from generator.rounds import round_name
 from generator.spec import GenerateSpec
+from generator.spec_balance import BalanceSection
 from generator.spec_sections import FilterSection
 from generator.store import SUCCESS, Store, shard_name, store_at
 from generator.tally import shard_records, tally
@@ -58,29 +60,31 @@ def finalise(
     Args:
         out: the dataset, with its spec and plan and every shard committed.
         spec: of the job.
-        plan: of the job.
+        plan: of the job, with all of its rounds.
         facts: of the replica that ran.
-        rules: the same job with other filters, to be applied to stored scores; None takes the verdicts of the shards.
+        rules: the same job with other filters and quotas, to be applied to stored scores; None takes the verdicts of
+            the shards.
 
     Raises:
         StoreError: a shard is missing, or was made from another spec or other weights.
     """
     store = store_at(out)
     provenance, shards = provenance_of(spec, facts), plan.shards
-    sums = tally(store, shards, provenance)
+    sums = tally(store, plan, provenance)
     store.remove(SUCCESS)
     policy = view_policy(rules or spec, control_rows(store, shards), redecide=rules is not None)
-    view = build_data_view(store, shards, provenance, total_bytes=sums.pairs_bytes, policy=policy)
+    ruled = plan if rules is None else replace(plan, spec=rules)
+    view = build_data_view(store, ruled, provenance, total_bytes=sums.pairs_bytes, policy=policy)
     tiles = choose_tiles(open_dataset(store))
     sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
     privacy = current_privacy(store, view.files)
-    card = dataset_card(rules or spec, provenance, sums, view, privacy)
+    card = dataset_card(ruled, provenance, sums, view, policy.calibration, privacy)
     with store.draft(CONTACT_SHEET) as path:
         path.write_bytes(sheet)
     with store.draft(CARD) as path:
         path.write_text(card, encoding="utf-8")
-    head = manifest_head(spec, provenance, facts, sums, view, shards, rules)
-    files, records = _files(store, shards, provenance, view.files), shard_records(store, shards, provenance)
+    head = manifest_head(ruled, provenance, facts, sums, view, policy.calibration, refiltered=rules is not None)
+    files, records = _files(store, plan, provenance, view.files), shard_records(store, shards, provenance)
     with store.draft(MANIFEST) as path:
         write_manifest(path, head, files, facts.device, records)
     return Totals(
@@ -95,20 +99,27 @@ def finalise(
 
 def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
     """The job with the filters that `medim refilter` gave the dataset last; None where its own are in force."""
-    filters = read_manifest(store)["refiltered"] if store.exists(MANIFEST) else None
-    if filters is None:
+    policy = read_manifest(store)["refiltered"] if store.exists(MANIFEST) else None
+    if policy is None:
         return None
-    return spec.model_copy(update={"filters": tuple(FilterSection.model_validate(one) for one in filters)})
+    balance = policy["balance"]
+    return spec.model_copy(
+        update={
+            "filters": tuple(FilterSection.model_validate(one) for one in policy["filters"]),
+            "balance": None if balance is None else BalanceSection.model_validate(balance),
+        }
+    )
 
 
-def _files(store: Store, shards: int, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:
+def _files(store: Store, plan: Plan, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:
     """Every file that is the same wherever the dataset is made; shard files as their shard recorded them.
 
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
-    for name in (CARD, CONTACT_SHEET, "plan.json", *([PRIVACY] if store.exists(PRIVACY) else [])):
+    rounds = [round_name(one.number) for one in plan.rounds]
+    for name in (CARD, CONTACT_SHEET, "plan.json", *([PRIVACY] if store.exists(PRIVACY) else []), *rounds):
         yield file_record(store.source(name), name)
     yield from data
-    for record in shard_records(store, shards, provenance):
+    for record in shard_records(store, plan.shards, provenance):
         for file in record.files:
             yield replace(file, path=f"{shard_name(record.index)}/{file.path}")

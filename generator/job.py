@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from generator.errors import QuarantineError, StoreError
 from generator.events import OnEvent, Progress
 from generator.finalise import finalise, standing_rules
+from generator.growth import Growth
 from generator.manifest import read_manifest
 from generator.plan import Plan, make_plan, plan_record
-from generator.records import ReplicaFacts, ShardRecord
+from generator.records import ReplicaFacts, Shard, ShardRecord
+from generator.rounds import with_rounds
 from generator.scheduling import Schedule
 from generator.spec import GenerateSpec
 from generator.spec_sections import is_url
@@ -34,6 +36,9 @@ class JobResult:
         duplicates: kept pairs left out of `data/` as exact copies.
         data_rows: pairs in `data/`.
         rejects: dropped pairs by reason; a pair may have several.
+        left_out: pairs that their shard kept and `data/` leaves out, by reason; a pair may have several.
+        rounds: that were added to the planned pairs.
+        warnings: what a person should know before using the dataset.
     """
 
     out: str
@@ -46,6 +51,9 @@ class JobResult:
     duplicates: int
     data_rows: int
     rejects: dict[str, int]
+    left_out: dict[str, int]
+    rounds: int
+    warnings: tuple[str, ...]
 
 
 def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts | None = None) -> JobResult:
@@ -75,15 +83,20 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     facts: ReplicaFacts = imported(parts.facts)(spec)
     open_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
+    plan = with_rounds(plan, store)
     done: set[int] = set()
     progress = Progress(plan.shards, plan.pairs, _checked(store, plan, facts, done), on_event)
     missing = [index for index in range(plan.shards) if index not in done]
     progress.tell("opened", f"{spec.name}: {len(missing)} of {plan.shards} shards to make, in {store}")
+    growth = Growth(store, plan, progress)
+    if not missing and not store.exists(SUCCESS):
+        missing = list(growth.more())
     if missing:
         store.remove(SUCCESS)
         setup = StationSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
-        schedule = Schedule(missing, lambda index: _rows(plan, index), spec.compute.max_retries)
-        facts = _execute(setup, schedule, plan, progress, local=local)
+        schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth.more)
+        facts = _execute(setup, schedule, growth.shard, progress, local=local)
+    made, plan = growth.plan.shards - len(done), growth.plan
     if missing or not store.exists(SUCCESS):
         progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
         rules = standing_rules(store, spec)
@@ -91,21 +104,19 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
             progress.tell("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
         finalise(store, spec, plan, facts, rules)
     _settle(store, spec, progress.sick)
-    return _result(store, len(missing))
+    return _result(store, made)
 
 
-def _execute(setup: StationSetup, schedule: Schedule, plan: Plan, progress: Progress, *, local: bool) -> ReplicaFacts:
+def _execute(
+    setup: StationSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress, *, local: bool
+) -> ReplicaFacts:
     if local:
         from generator.local import run_local
 
-        return run_local(setup, schedule, plan.shard, progress)
+        return run_local(setup, schedule, shard_of, progress)
     from generator.cluster import run_on_ray
 
-    return run_on_ray(setup, schedule, plan.shard, progress)
-
-
-def _rows(plan: Plan, index: int) -> tuple[str, ...]:
-    return tuple(request.pair_id for request in plan.shard(index).requests)
+    return run_on_ray(setup, schedule, shard_of, progress)
 
 
 def _checked(store: Store, plan: Plan, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
@@ -149,7 +160,7 @@ def _settle(store: Store, spec: GenerateSpec, sick: Mapping[int, int]) -> None:
 
 def _result(store: Store, made: int) -> JobResult:
     manifest = read_manifest(store)
-    counts = manifest["counts"]
+    counts, balance = manifest["counts"], manifest["balance"] or {"rounds": []}
     return JobResult(
         out=str(store),
         shards=counts["shards"],
@@ -161,4 +172,7 @@ def _result(store: Store, made: int) -> JobResult:
         duplicates=counts["duplicates"],
         data_rows=counts["data_rows"],
         rejects=manifest["rejects"],
+        left_out=manifest["left_out"],
+        rounds=len(balance["rounds"]),
+        warnings=tuple(manifest["warnings"]),
     )

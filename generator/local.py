@@ -33,7 +33,9 @@ def run_local(
     station = Station(setup)
     facts = station.start()
     with drain_on_sigterm() as draining:
-        while (order := schedule.next()) is not None:
+        while not schedule.finished():
+            order = schedule.next()
+            assert order is not None
             outcome = station.make(shard_of(order.shard), order)
             if isinstance(outcome, Failure):
                 progress.tell("failed", f"shard {order.shard}, attempt {order.attempt}: {outcome.error}")
@@ -46,7 +48,7 @@ def run_local(
                     progress.tell("note", outcome.note)
                 if outcome.record:
                     progress.committed(outcome.record)
-            if draining.is_set() and schedule.outstanding:
+            if draining.is_set() and not schedule.finished():
                 raise DrainedError(
                     f"stopped on SIGTERM, {schedule.outstanding} shards left; run the same command to go on."
                 )

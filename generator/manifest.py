@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from generator.acceptance import accepted, balance_record, quota_results
 from generator.data_view import DataView
 from generator.errors import StoreError
+from generator.plan import Plan
 from generator.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
 from generator.records import FileRecord, ReplicaFacts, ShardRecord
 from generator.schema import SCHEMA_VERSION
-from generator.spec import GenerateSpec
 from generator.store import Store
 from generator.tally import Rate, Tally
+from generator.view_policy import LEAST_CONTROLS, Calibration
 
 MANIFEST = "manifest.json"
 
 
 def manifest_head(
-    spec: GenerateSpec,
+    plan: Plan,
     provenance: Provenance,
     facts: ReplicaFacts,
     tally: Tally,
     view: DataView,
-    shards: int,
-    rules: GenerateSpec | None = None,
+    calibration: Mapping[str, Calibration],
+    *,
+    refiltered: bool = False,
 ) -> dict[str, Any]:
-    """All of the manifest but its two long lists, `files` and `run.shards`."""
+    """All of the manifest but its two long lists, `files` and `run.shards`.
+
+    Args:
+        plan: of the job, with the filters and quotas that are in force.
+        provenance: of the job.
+        facts: of the replica that ran.
+        tally: over the shards.
+        view: what `data/` holds.
+        calibration: what wrongly dealt pairs say, by domain.
+        refiltered: whether filters and quotas are those of a later `medim refilter`.
+    """
+    spec = plan.spec
+    policy = {
+        "filters": [one.model_dump(mode="json") for one in spec.filters],
+        "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "generator": f"{SOFTWARE} {SOFTWARE_VERSION}",
@@ -45,7 +63,7 @@ def manifest_head(
         "sampling_mode": spec.sampling.mode,
         "versions": dict(sorted(facts.versions.items())),
         "counts": {
-            "shards": shards,
+            "shards": plan.shards,
             "pairs": tally.pairs,
             "kept": tally.kept,
             "dropped": tally.dropped,
@@ -57,7 +75,11 @@ def manifest_head(
         },
         "rejects": dict(sorted(tally.rejects.items())),
         "left_out": dict(view.reasons),
-        "refiltered": None if rules is None else [one.model_dump(mode="json") for one in rules.filters],
+        "flagged": dict(view.flags),
+        "refiltered": policy if refiltered else None,
+        "calibration": [{"domain": domain, **asdict(one)} for domain, one in calibration.items()],
+        "balance": balance_record(plan, view.strata),
+        "warnings": warnings(plan, view, calibration),
         "kept_rate": {
             "by_domain": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
             "by_prompt": [
@@ -65,11 +87,24 @@ def manifest_head(
                 for (domain, prompt), rate in tally.by_prompt().items()
             ],
         },
-        "findings": [
-            {"domain": domain, "finding": finding, "judged": rate.asked, "kept": rate.kept}
-            for (domain, finding), rate in tally.by_finding().items()
-        ],
+        "acceptance": [one.record() for one in accepted(tally, view.strata)],
     }
+
+
+def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration]) -> list[str]:
+    """What a person should know before using the dataset."""
+    few = [
+        f"agreement: options.max_false_positives sets no bound for {domain}: {one.controls} wrongly dealt pairs could "
+        f"be scored, and a rate needs {LEAST_CONTROLS}"
+        for domain, one in calibration.items()
+        if one.bound is None
+    ]
+    short = [
+        f"quota {one.name}: {one.data} of {one.kept} pairs, and the budget is spent or nothing more can be tried"
+        for one in quota_results(plan, view.strata)
+        if not one.met
+    ]
+    return [*few, *short]
 
 
 def write_manifest(

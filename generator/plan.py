@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from generator.errors import SpecError
 from generator.inputs import count_inputs, digest_inputs
 from generator.phantoms import OPENING
-from generator.prompts import check_prompts, compose
+from generator.prompts import check_balance, check_prompts, compose
 from generator.records import PairRequest, Prompt, Shard
 from generator.spec import GenerateSpec
 
@@ -21,21 +22,65 @@ PLAN_FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Round:
+    """Pairs that a job makes beyond its plan. A round begins with a shard of its own.
+
+    Attributes:
+        number: from 1.
+        first_shard: its first shard.
+        repeats: int64 [pairs], the planned pair whose prompt or input each pair tries again.
+        replacements: how many of the first pairs are made in the place of pairs that were dropped.
+    """
+
+    number: int
+    first_shard: int
+    repeats: NDArray[np.int64] = field(repr=False, compare=False)
+    replacements: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a generate job will make; shards are built when they are asked for.
+
+    A pair's index is its shard's index times `compute.pairs_per_shard`, plus its place in the shard. Where a last shard
+    is not full, planned ones or those of a round, the numbers that it leaves free belong to no pair.
 
     Attributes:
         spec: the job.
         spec_sha256: its digest.
-        pairs: how many pairs.
-        shards: how many shards; all but the last hold `compute.pairs_per_shard` pairs.
+        planned: pairs that the job file asks for.
+        rounds: what was added to them, in order.
     """
 
     spec: GenerateSpec
     spec_sha256: str
-    pairs: int
-    shards: int
+    planned: int
+    rounds: tuple[Round, ...] = ()
     _dealt: NDArray[np.int32] = field(repr=False, compare=False)
+
+    @property
+    def planned_shards(self) -> int:
+        """Shards of the planned pairs."""
+        return -(-self.planned // self.spec.compute.pairs_per_shard)
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs, those of the rounds too."""
+        return self.planned + sum(len(one.repeats) for one in self.rounds)
+
+    @property
+    def shards(self) -> int:
+        """How many shards, those of the rounds too."""
+        size = self.spec.compute.pairs_per_shard
+        last = self.rounds[-1] if self.rounds else None
+        return self.planned_shards if last is None else last.first_shard + -(-len(last.repeats) // size)
+
+    def extended(self, repeats: NDArray[np.int64], replacements: int) -> Plan:
+        """The plan with one more round; see `Round`."""
+        one = Round(
+            number=len(self.rounds) + 1, first_shard=self.shards, repeats=repeats, replacements=int(replacements)
+        )
+        return replace(self, rounds=(*self.rounds, one))
 
     def shard(self, index: int) -> Shard:
         """The shard of this index; given images and reports are filled in by `load_inputs`.
@@ -46,7 +91,8 @@ class Plan:
         if not 0 <= index < self.shards:
             raise IndexError(f"shard {index}: the plan has shards 0 to {self.shards - 1}")
         size = self.spec.compute.pairs_per_shard
-        indices = range(index * size, min((index + 1) * size, self.pairs))
+        first, end = self._room(index)
+        indices = range(index * size, min((index + 1) * size, first * size + end))
         return Shard(index=index, task=self.spec.task, requests=tuple(self.request(one) for one in indices))
 
     def __iter__(self) -> Iterator[Shard]:
@@ -59,16 +105,54 @@ class Plan:
         Raises:
             IndexError: the plan has no such pair.
         """
-        if not 0 <= pair_index < self.pairs:
-            raise IndexError(f"pair {pair_index}: the plan has pairs 0 to {self.pairs - 1}")
+        origin = self.origin(pair_index)
         seed = pair_seed(self.spec.seed, pair_index)
         return PairRequest(
             pair_id=f"{self.spec_sha256[:8]}-{pair_index:07d}",
             pair_index=pair_index,
             seed=seed,
-            prompt=self._prompt(pair_index, seed),
-            source_row=None if self.spec.inputs is None else pair_index,
+            prompt=self._prompt(origin, seed),
+            source_row=None if self.spec.inputs is None else origin,
+            repeats=None if origin == pair_index else origin,
         )
+
+    def origin(self, pair_index: int) -> int:
+        """The planned pair whose prompt or input a pair has: itself, where it is planned.
+
+        Raises:
+            IndexError: the plan has no such pair.
+        """
+        found = self._round_of(pair_index)
+        return pair_index if found is None else int(found[0].repeats[found[1]])
+
+    def replaced(self, pair_index: int) -> int | None:
+        """The planned pair in whose place a pair stands: itself, where it is planned; None where it was added.
+
+        Raises:
+            IndexError: the plan has no such pair.
+        """
+        found = self._round_of(pair_index)
+        if found is None:
+            return pair_index
+        one, place = found
+        return int(one.repeats[place]) if place < one.replacements else None
+
+    def entry(self, pair_index: int) -> int | None:
+        """The position in `prompts` of what a pair was asked for; None for a job with inputs.
+
+        Raises:
+            IndexError: the plan has no such pair.
+        """
+        return None if self.spec.inputs is not None else int(self._dealt[self.origin(pair_index)])
+
+    def entries(self) -> NDArray[np.int64]:
+        """Pairs asked for by position in `prompts`, rounds included; empty for a job with inputs."""
+        origins = [self._dealt, *(self._dealt[one.repeats] for one in self.rounds if self.spec.inputs is None)]
+        return np.bincount(np.concatenate(origins), minlength=len(self.spec.prompts)).astype(np.int64)
+
+    def of_entry(self, entry: int) -> NDArray[np.int64]:
+        """The planned pairs of an entry of `prompts`, in order."""
+        return np.flatnonzero(self._dealt == entry).astype(np.int64)
 
     def index_of(self, pair_id: str) -> int:
         """The pair index that an id names.
@@ -77,15 +161,41 @@ class Plan:
             SpecError: the id is not one of this plan.
         """
         head, _, tail = pair_id.partition("-")
-        known = head == self.spec_sha256[:8] and tail.isascii() and tail.isdigit() and int(tail) < self.pairs
-        if not known or self.request(int(tail)).pair_id != pair_id:
-            first, last = self.request(0).pair_id, self.request(self.pairs - 1).pair_id
-            raise SpecError(f"{pair_id} is not a pair of {self.spec.name}. Its ids run from {first} to {last}.")
-        return int(tail)
+        if head == self.spec_sha256[:8] and tail.isascii() and tail.isdigit():
+            try:
+                if self.request(int(tail)).pair_id == pair_id:
+                    return int(tail)
+            except IndexError:
+                pass
+        first, last = self.request(0).pair_id, self.shard(self.shards - 1).requests[-1].pair_id
+        raise SpecError(f"{pair_id} is not a pair of {self.spec.name}. Its ids run from {first} to {last}.")
 
     def shard_of(self, pair_index: int) -> int:
         """The index of the shard that holds a pair."""
         return pair_index // self.spec.compute.pairs_per_shard
+
+    def _room(self, shard: int) -> tuple[int, int]:
+        """The first shard of the plan or round that a shard belongs to, and the pairs of that."""
+        number = bisect_right([one.first_shard for one in self.rounds], shard)
+        if number == 0:
+            return 0, self.planned
+        one = self.rounds[number - 1]
+        return one.first_shard, len(one.repeats)
+
+    def _round_of(self, pair_index: int) -> tuple[Round, int] | None:
+        """The round of a pair and its place in it; None for a planned pair.
+
+        Raises:
+            IndexError: the plan has no such pair.
+        """
+        size = self.spec.compute.pairs_per_shard
+        first, count = self._room(self.shard_of(pair_index))
+        place = pair_index - first * size
+        if not 0 <= place < count:
+            raise IndexError(f"pair {pair_index}: the plan has {self.pairs} pairs in {self.shards} shards")
+        if first == 0:
+            return None
+        return next(one for one in self.rounds if one.first_shard == first), place
 
     def _prompt(self, pair_index: int, seed: int) -> Prompt:
         if self.spec.inputs is not None:
@@ -97,10 +207,10 @@ class Plan:
 
 
 def make_plan(spec: GenerateSpec) -> Plan:
-    """The plan of a job; reads the inputs' row counts, and nothing else from disk.
+    """The plan of a job without rounds; reads the inputs' row counts, and nothing else from disk.
 
     Raises:
-        SpecError: inputs, findings or filter options that do not exist.
+        SpecError: inputs, findings, kinds of pairs or filter options that do not exist, or a budget below the plan.
     """
     from generator.filters import build_filters
 
@@ -109,22 +219,19 @@ def make_plan(spec: GenerateSpec) -> Plan:
         build_filters(spec)
     except SpecError as error:
         raise SpecError(f"{spec.source}: {error}") from error
-    if spec.inputs is None:
-        dealt = deal([section.pairs for section in spec.prompts])
-        pairs = len(dealt)
-    else:
-        dealt, pairs = np.empty(0, np.int32), count_inputs(spec)
-    return Plan(
-        spec=spec,
-        spec_sha256=spec.sha256,
-        pairs=pairs,
-        shards=-(-pairs // spec.compute.pairs_per_shard),
-        _dealt=dealt,
-    )
+    pairs = count_inputs(spec) if spec.inputs is not None else sum(section.pairs for section in spec.prompts)
+    check_balance(spec, pairs)
+    return plan_of(spec, pairs)
+
+
+def plan_of(spec: GenerateSpec, pairs: int) -> Plan:
+    """The plan of a job that is known to make so many pairs; nothing is read."""
+    dealt = np.empty(0, np.int32) if spec.inputs is not None else deal([section.pairs for section in spec.prompts])
+    return Plan(spec=spec, spec_sha256=spec.sha256, planned=pairs, _dealt=dealt)
 
 
 def plan_record(plan: Plan, *, model_sha256: str, versions: Mapping[str, str]) -> dict[str, Any]:
-    """What `plan.json` holds: everything that a later run of the same folder must agree on.
+    """What `plan.json` holds: everything that a later run of the same folder must agree on. Rounds are not in it.
 
     Args:
         plan: the plan.
@@ -137,9 +244,9 @@ def plan_record(plan: Plan, *, model_sha256: str, versions: Mapping[str, str]) -
         "spec_sha256": plan.spec_sha256,
         "model_sha256": model_sha256,
         "task": plan.spec.task,
-        "pairs": plan.pairs,
+        "pairs": plan.planned,
         "pairs_per_shard": plan.spec.compute.pairs_per_shard,
-        "shards": plan.shards,
+        "shards": plan.planned_shards,
         "inputs_sha256": digest_inputs(plan.spec),
         "versions": dict(sorted(versions.items())),
     }

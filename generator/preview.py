@@ -83,7 +83,7 @@ def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts
 
 
 def first_pairs(spec: GenerateSpec, count: int) -> GenerateSpec:
-    """The job cut down to its first pairs in one shard; prompts keep their proportions.
+    """The job cut down to its first pairs in one shard, without further rounds; prompts keep their proportions.
 
     Args:
         spec: the whole job.
@@ -95,6 +95,10 @@ def first_pairs(spec: GenerateSpec, count: int) -> GenerateSpec:
             update={"replicas": 1, "pairs_per_shard": count, "max_retries": 0, "max_quarantined": count}
         ),
         "output": spec.output.model_copy(update={"dir": preview_folder(spec)}),
+        "balance": None,
+        "filters": tuple(
+            one.model_copy(update={"action": "drop"}) if one.action == "regenerate" else one for one in spec.filters
+        ),
     }
     if spec.inputs is None:
         counts = np.bincount(deal([one.pairs for one in spec.prompts])[:count], minlength=len(spec.prompts))

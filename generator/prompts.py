@@ -17,6 +17,7 @@ from generator.phantoms.chest_report import GRAMMAR as CHEST
 from generator.phantoms.grammar import Grammar, Sentence
 from generator.phantoms.pathology_report import GRAMMAR as PATHOLOGY
 from generator.records import Domain, Prompt
+from generator.spec import GenerateSpec
 from generator.spec_errors import suggestion
 from generator.spec_sections import PromptSection
 
@@ -55,6 +56,37 @@ def check_prompts(prompts: Sequence[PromptSection], source: str) -> None:
                 )
             if section.findings.count(finding) > 1:
                 raise SpecError(f"{where} is named twice; name it once.")
+
+
+def check_balance(spec: GenerateSpec, pairs: int) -> None:
+    """Every quota is of a kind that pairs of the job can be of, and the budget covers the plan.
+
+    Args:
+        spec: the job.
+        pairs: planned.
+
+    Raises:
+        SpecError: it is not, with the file and the key.
+    """
+    if spec.balance is None:
+        return
+    if spec.balance.budget < pairs:
+        raise SpecError(
+            f"{spec.source}: balance.budget = {spec.balance.budget} is below the {pairs} planned pairs, which it "
+            "includes; raise it, or plan fewer."
+        )
+    own = [one.domain for one in spec.prompts] if spec.inputs is None else [spec.inputs.domain]
+    domains = tuple(domain for domain in GRAMMARS if domain in own)
+    for place, quota in enumerate(spec.balance.quotas):
+        where = f"{spec.source}: balance.quotas[{place}]"
+        if quota.label is not None and "chest_xray" not in domains:
+            raise SpecError(f"{where}.label: labels are of chest reports, and the job makes pairs of {domains[0]}.")
+        known = tuple(finding for domain in domains for finding in GRAMMARS[domain].findings)
+        if quota.finding is not None and quota.finding not in known:
+            raise SpecError(
+                f"{where}.finding: {quota.finding!r} is not a finding of {' or '.join(domains)}"
+                f"{suggestion(quota.finding, known)}. Known: {', '.join(known)}."
+            )
 
 
 @lru_cache(maxsize=1024)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Domain = Literal["chest_xray", "pathology"]
 Task = Literal["joint", "report_to_image", "image_to_report"]
+Action = Literal["drop", "keep", "regenerate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class PairRequest:
         seed: 63-bit, hash of (job seed, pair index).
         prompt: what was asked for.
         source_row: row of the job's inputs that gives the image or the report; None for `joint`.
+        repeats: `pair_index` of the planned pair whose prompt or input this one tries again; None for a planned pair.
         given_report: whole report, for `report_to_image`.
         given_image: encoded image bytes (PNG or JPEG), for `image_to_report`; None until the shard loads its inputs.
     """
@@ -52,6 +54,7 @@ class PairRequest:
     seed: int
     prompt: Prompt
     source_row: int | None = None
+    repeats: int | None = None
     given_report: str | None = None
     given_image: bytes | None = field(default=None, repr=False)
 

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from generator.errors import SpecError, StoreError
+from generator.filters.wording import NONWORDS
 from generator.finalise import Totals, finalise, standing_rules
 from generator.manifest import read_manifest
-from generator.plan import make_plan
 from generator.privacy import Privacy, write_privacy
+from generator.prompts import check_balance, check_prompts
 from generator.records import ReplicaFacts
+from generator.rounds import stored_plan
 from generator.spec import GenerateSpec
 from generator.store import SUCCESS, Store, differences, read_spec, store_at
+
+_POLICY: dict[str, Any] = {"filters": [], "balance": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +64,15 @@ def _finalised(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any], ru
         training_data_terms=tuple(manifest["training_data_terms"]),
     )
     done = store.exists(SUCCESS)
-    totals = finalise(store, spec, make_plan(spec), facts, rules)
+    totals = finalise(store, spec, stored_plan(store, spec), facts, rules)
     if done:
         store.mark(SUCCESS)
     return totals
+
+
+def _counted(spec: GenerateSpec) -> dict[str, Any]:
+    """What decides which words count as none: the options of `nonwords`."""
+    return next((dict(one.options) for one in spec.filters if one.name == NONWORDS), {})
 
 
 def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
@@ -71,7 +80,7 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
 
     Args:
         out: a finished dataset.
-        rules: the job that made it, with other filters.
+        rules: the job that made it, with other filters and quotas.
 
     Raises:
         StoreError: the folder holds no finished dataset.
@@ -81,12 +90,19 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
     spec, manifest = read_spec(store), read_manifest(store)
     if not store.exists(SUCCESS):
         raise StoreError(f"{store}: is not finished; finish it with `medim run` before you give it other filters")
-    found = differences({**spec.fixed(), "filters": []}, {**rules.fixed(), "filters": []})
+    found = differences({**spec.fixed(), **_POLICY}, {**rules.fixed(), **_POLICY})
     if found:
         raise SpecError(
-            f"{rules.source}: refilter changes `filters` only, and this job differs from that of {store} in more: "
-            f"{'; '.join(found)}. Take {store}/spec.yaml and change its filters."
+            f"{rules.source}: refilter changes `filters` and `balance` only, and this job differs from that of {store} "
+            f"in more: {'; '.join(found)}. Take {store}/spec.yaml and change its filters."
         )
+    if _counted(spec) != _counted(rules):
+        raise SpecError(
+            f"{rules.source}: filters: nonwords: its options cannot be applied to stored scores; change drop_above, or "
+            "make the pairs again with `medim run` in a folder of their own."
+        )
+    check_prompts(rules.prompts, rules.source)
+    check_balance(rules, 1)
     totals = _finalised(store, spec, manifest, rules)
     after = read_manifest(store)
     return Refiltered(

@@ -6,7 +6,7 @@ therefore leaves these scores out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from generator.filters import duplicate_threshold, mark_duplicates, policy
 from generator.filters.agreement import SHUFFLED, mark_shuffled, partners
@@ -14,32 +14,47 @@ from generator.filters.duplicates import NAME as DUPLICATES
 from generator.filters.near_duplicates import NAME as NEAR
 from generator.filters.near_duplicates import SCORES as NEAR_SCORES
 from generator.filters.near_duplicates import as_near, compared_by
-from generator.filters.threshold import Threshold
-from generator.near import Nearest, NearIndex, sign
-from generator.records import Judged, Replica, Shuffler
+from generator.near import Nearest, NearIndex, Signature, sign
+from generator.records import Judged, Pair, Replica, Shuffler
 from generator.spec import GenerateSpec
 
 RELATIVE_SCORES = (DUPLICATES, SHUFFLED, *NEAR_SCORES)
-RELATIVE_REASONS = (DUPLICATES, NEAR)
+RELATIVE_REASONS = (DUPLICATES,)
 
 
-def related(judged: Sequence[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:
-    """The same pairs in the same order, each with what it is to the others."""
+def related(
+    judged: Sequence[Judged], signatures: Mapping[str, Signature], spec: GenerateSpec, replica: Replica
+) -> list[Judged]:
+    """The same pairs in the same order, each with what it is to the others.
+
+    Args:
+        judged: pairs of one shard.
+        signatures: of each, by pair_id.
+        spec: the job.
+        replica: that made them.
+    """
     found = mark_duplicates(judged, duplicate_threshold(spec))
-    return mark_near(mark_shuffled(found, _shuffled(found, replica)), spec)
+    return mark_near(mark_shuffled(found, _shuffled(found, replica)), signatures, spec)
 
 
-def mark_near(judged: Sequence[Judged], spec: GenerateSpec) -> list[Judged]:
-    """The same pairs, each with its similarity to the pairs of lower `pair_index`."""
-    rule = policy(spec)[NEAR]
-    by, threshold, index = compared_by(rule), Threshold.of(rule), NearIndex()
+def signature_of(pair: Pair) -> Signature:
+    """What near-copies of a pair are told by."""
+    return sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)
+
+
+def mark_near(judged: Sequence[Judged], signatures: Mapping[str, Signature], spec: GenerateSpec) -> list[Judged]:
+    """The same pairs, each with its similarity to the pairs of lower `pair_index`.
+
+    None is dropped for it: what it resembles may itself be dropped, in another shard even. `data/` has the last word,
+    see `generator.view_policy`.
+    """
+    by, index = compared_by(policy(spec)[NEAR]), NearIndex()
     marked: dict[str, Judged] = {}
     for one in sorted(judged, key=lambda one: one.pair.request.pair_index):
-        pair = one.pair
-        signature = sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)
+        signature = signatures[one.pair.pair_id]
         nearest = index.nearest(signature)
         index.add(signature)
-        marked[pair.pair_id] = as_near(one, (chosen(nearest, by), nearest.image, nearest.report), threshold)
+        marked[one.pair.pair_id] = as_near(one, (chosen(nearest, by), nearest.image, nearest.report))
     return [marked[one.pair.pair_id] for one in judged]
 
 

@@ -19,6 +19,7 @@ from generator.errors import InputError, StoreError, VerifyError
 from generator.plan import Plan, make_plan, plan_record
 from generator.records import ReplicaFacts
 from generator.relations import RELATIVE_REASONS, RELATIVE_SCORES
+from generator.rounds import with_rounds
 from generator.schema import SCORE_PREFIX
 from generator.shard import run_shard
 from generator.spec import GenerateSpec
@@ -68,7 +69,7 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
     parts = parts or Parts()
     store = store_at(out)
     spec, stored_plan = read_spec(store), read_plan(store)
-    plan = make_plan(spec)
+    plan = with_rounds(make_plan(spec), store)
     pair_index = plan.index_of(pair_id)
     shard = shard_name(plan.shard_of(pair_index))
     stored = _stored(store, shard, pair_id)

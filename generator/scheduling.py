@@ -81,9 +81,17 @@ class Schedule:
         missing: shard indices, in the order in which to make them.
         rows_of: pair ids of a shard.
         max_retries: whole attempts after a shard's first.
+        more: further shards, asked for when all others are committed; none ends the job.
     """
 
-    def __init__(self, missing: Iterable[int], rows_of: Callable[[int], Sequence[str]], max_retries: int) -> None:
+    def __init__(
+        self,
+        missing: Iterable[int],
+        rows_of: Callable[[int], Sequence[str]],
+        max_retries: int,
+        more: Callable[[], Iterable[int]] = tuple,
+    ) -> None:
+        self._more = more
         self._fresh: deque[int] = deque(missing)
         self._suspects: deque[int] = deque()
         self._running: set[int] = set()
@@ -97,6 +105,12 @@ class Schedule:
     def outstanding(self) -> int:
         """How many shards are not committed yet."""
         return len(self._fresh) + len(self._suspects) + len(self._running)
+
+    def finished(self) -> bool:
+        """Whether all shards are committed and there are no more; where all are, it asks for more."""
+        if not self.outstanding:
+            self._fresh.extend(self._more())
+        return not self.outstanding
 
     @property
     def fresh(self) -> int:

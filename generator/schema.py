@@ -36,7 +36,13 @@ _IDENTITY = (
     Column(
         "pair_id", pa.string(), "Unique in the dataset: first 8 hex digits of the job's sha256, then the pair's index."
     ),
-    Column("pair_index", pa.int64(), "0-based position in the job."),
+    Column("pair_index", pa.int64(), "0-based number of the pair in the job."),
+    Column(
+        "repeats",
+        pa.int64(),
+        "`pair_index` of the planned pair whose prompt or input this one tries again; null for a planned pair.",
+        nullable=True,
+    ),
     Column("shard", pa.int32(), "Shard that holds the pair: shards/<shard, six digits>."),
     Column("task", pa.string(), "joint, report_to_image or image_to_report."),
     Column("domain", pa.string(), "chest_xray or pathology."),

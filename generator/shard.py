@@ -15,6 +15,7 @@ from pathlib import Path
 
 from generator.errors import DeviceMemoryError, MedimError, RowError, ShardError, StoreError
 from generator.inputs import load_inputs
+from generator.near import Signature
 from generator.records import (
     FileRecord,
     Judged,
@@ -27,7 +28,7 @@ from generator.records import (
     Verdict,
     Writer,
 )
-from generator.relations import related
+from generator.relations import related, signature_of
 from generator.scheduling import Order
 from generator.spec import GenerateSpec
 from generator.tracing import one_line, portable, portable_traceback
@@ -72,7 +73,8 @@ def run_shard(
     bad += [replace(row, error=portable(row.error), traceback=portable(row.traceback)) for row in unreadable]
     with _turn(replica):
         pairs = _generate(replica, loaded, bad, spec.sampling.batch_size)
-        judged = _related(_judge(judge, pairs, bad), spec, replica)
+        judged, signatures = _judge(judge, pairs, bad)
+        judged = _related(judged, signatures, spec, replica)
     files = _write(writers, folder, shard, judged, bad)
     kept = sum(one.verdict.kept for one in judged)
     rejects = Counter(reason for one in judged if not one.verdict.kept for reason in one.verdict.reasons)
@@ -188,24 +190,27 @@ def _exact(pairs: list[Pair], shard: Shard) -> list[Pair]:
     return pairs
 
 
-def _judge(judge: Judge, pairs: Sequence[Pair], bad: list[Quarantined]) -> list[Judged]:
-    judged = []
+def _judge(judge: Judge, pairs: Sequence[Pair], bad: list[Quarantined]) -> tuple[list[Judged], dict[str, Signature]]:
+    judged, signatures = [], {}
     for pair in pairs:
         try:
+            signatures[pair.pair_id] = signature_of(pair)
             judged.append(Judged(pair=pair, verdict=judge(pair)))
         except Exception as error:  # noqa: BLE001 - kept with the row, traceback included
             bad.append(_quarantined(pair.request, error, "judge"))
-    return judged
+    return judged, signatures
 
 
-def _related(judged: list[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:
+def _related(
+    judged: list[Judged], signatures: dict[str, Signature], spec: GenerateSpec, replica: Replica
+) -> list[Judged]:
     """The pairs with what they are to each other.
 
     Raises:
         ShardError: the replica broke over it; `DeviceMemoryError` where memory ran out.
     """
     try:
-        return related(judged, spec, replica)
+        return related(judged, signatures, spec, replica)
     except Exception as error:
         if isinstance(error, MedimError):
             raise

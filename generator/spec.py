@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from generator.errors import SpecError
 from generator.records import Task
 from generator.spec_augment import AugmentSpec
+from generator.spec_balance import BalanceSection
 from generator.spec_errors import explain, suggestion
 from generator.spec_evaluate import EvaluateSpec
 from generator.spec_header import JobHeader
@@ -54,6 +55,7 @@ class GenerateSpec(JobHeader):
         sampling: how the reverse process runs.
         compute: what it runs on.
         filters: policies; every filter scores every pair, named here or not.
+        balance: what is made beyond the plan; None for nothing.
         output: where the dataset goes.
     """
 
@@ -78,6 +80,7 @@ class GenerateSpec(JobHeader):
     sampling: SamplingSection = Field(default_factory=SamplingSection)
     compute: ComputeSection = Field(default_factory=ComputeSection)
     filters: Annotated[tuple[FilterSection, ...], Field(strict=False)] = ()
+    balance: BalanceSection | None = None
     output: OutputSection
 
     @model_validator(mode="after")
@@ -107,6 +110,25 @@ class GenerateSpec(JobHeader):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"filters names {', '.join(twice)} twice; give both bounds in one entry")
+        return self
+
+    @model_validator(mode="after")
+    def _balance_can_be_met(self) -> GenerateSpec:
+        again = [one.name for one in self.filters if one.action == "regenerate"]
+        if self.balance is None:
+            if again:
+                raise ValueError(
+                    f"filters: {again[0]} has action: regenerate, which needs a bound on what it may cost: add "
+                    "balance: {budget: PAIRS}, planned pairs included"
+                )
+            return self
+        if not again and not self.balance.quotas:
+            raise ValueError("balance asks for nothing; give it quotas, or a filter action: regenerate")
+        entries = len(self.prompts)
+        for place, quota in enumerate(self.balance.quotas):
+            if quota.prompt is not None and quota.prompt >= entries:
+                known = f"prompts has entries 0 to {entries - 1}" if entries else f"task: {self.task} has no prompts"
+                raise ValueError(f"balance.quotas[{place}].prompt = {quota.prompt}, but {known}")
         return self
 
     @model_validator(mode="after")

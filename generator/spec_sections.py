@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 
-from generator.records import Domain
+from generator.records import Action, Domain
 
 MAX_SEED = 2**63 - 1
 
@@ -194,12 +194,15 @@ class FilterSection(Section):
         name: which filter.
         drop_below: pairs whose main score is below are dropped.
         drop_above: pairs whose main score is above are dropped.
+        action: what becomes of such pairs, and of those that `options` exclude: `drop` leaves them out, `regenerate`
+            leaves them out and makes them again with other seeds, `keep` counts them and keeps them.
         options: the filter's own settings.
     """
 
     name: Annotated[str, AfterValidator(_filter_name)]
     drop_below: float | None = None
     drop_above: float | None = None
+    action: Action = "drop"
     options: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")

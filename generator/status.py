@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from generator.rounds import stored_plan
 from generator.store import SUCCESS, Store, read_plan, store_at
 
 
@@ -76,17 +77,17 @@ def status(out: Path | str | Store) -> Status:
         StoreError: the folder is no dataset, or a committed shard is damaged.
     """
     store = store_at(out)
-    plan = read_plan(store)
+    name, plan = read_plan(store)["name"], stored_plan(store)
     records = list(store.committed())
     rejects: Counter[str] = Counter()
     for record in records:
         rejects.update(record.rejects)
     return Status(
         out=str(store),
-        name=plan["name"],
+        name=name,
         shards_done=len(records),
-        shards_total=plan["shards"],
-        pairs_total=plan["pairs"],
+        shards_total=plan.shards,
+        pairs_total=plan.pairs,
         kept=sum(record.kept for record in records),
         dropped=sum(record.dropped for record in records),
         quarantined=sum(record.quarantined for record in records),

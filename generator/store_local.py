@@ -72,7 +72,8 @@ class LocalStore:
     def create(self, name: str, content: str) -> None:
         """The file exists and is complete: with `content`, or with what was there first."""
         with _writing(self.out):
-            _write_once(self.out / name, content)
+            (self.out / name).parent.mkdir(exist_ok=True)
+            _write_once(self.out / name, content, self.out / _TEMPORARY)
 
     @contextlib.contextmanager
     def draft(self, name: str) -> Iterator[Path]:
@@ -170,11 +171,11 @@ class LocalStore:
             (self.out / _TEMPORARY).rmdir()
 
 
-def _write_once(path: Path, content: str) -> None:
+def _write_once(path: Path, content: str, drafts: Path) -> None:
     """The file exists and is complete: with `content`, or with what was there first."""
     if path.exists():
         return
-    draft = path.parent / _TEMPORARY / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    draft = drafts / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
     draft.write_text(content, encoding="utf-8")
     _sync(draft)
     try:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import pyarrow.parquet as pq
 
 from generator.errors import StoreError
+from generator.plan import Plan
 from generator.provenance import Provenance
 from generator.records import ShardRecord
 from generator.store import RECORD, Source, Store, shard_name
+from generator.strata import STRATUM_COLUMNS, Stratum, strata_of
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
 
@@ -41,8 +43,8 @@ class Tally:
         rejects: count by reason.
         asked: pairs by (domain, prompt).
         kept_by: kept pairs by (domain, prompt).
-        findings: kept pairs by (domain, finding that the report names).
-        judged_findings: the same of all that were judged, dropped ones too: filters must not delete a finding unseen.
+        judged: pairs by stratum, dropped ones too: filters must not delete a kind of pairs unseen.
+        kept_of: kept pairs by stratum.
     """
 
     pairs: int = 0
@@ -53,10 +55,10 @@ class Tally:
     rejects: Counter[str] = field(default_factory=Counter)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     kept_by: Counter[tuple[str, str]] = field(default_factory=Counter)
-    findings: Counter[tuple[str, str]] = field(default_factory=Counter)
-    judged_findings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    judged: Counter[Stratum] = field(default_factory=Counter)
+    kept_of: Counter[Stratum] = field(default_factory=Counter)
 
-    def add(self, record: ShardRecord, kept: Source, rejected: Source) -> None:
+    def add(self, record: ShardRecord, kept: Source, rejected: Source, plan: Plan) -> None:
         """Counts one shard in."""
         self.pairs += record.pairs
         self.kept += record.kept
@@ -64,26 +66,21 @@ class Tally:
         self.quarantined += record.quarantined
         self.pairs_bytes += sum(file.size for file in record.files if file.path == PAIRS_FILE)
         self.rejects.update(record.rejects)
-        for row in pq.read_table(kept, columns=["domain", "prompt", "findings_report"]).to_pylist():
-            prompt = (row["domain"], row["prompt"])
+        names = ["prompt", *STRATUM_COLUMNS]
+        for row in pq.read_table(kept, columns=names).to_pylist():
+            strata, prompt = strata_of(row, plan), (row["domain"], row["prompt"])
             self.asked[prompt] += 1
             self.kept_by[prompt] += 1
-            named = [(row["domain"], finding) for finding in row["findings_report"] or ()]
-            self.findings.update(named)
-            self.judged_findings.update(named)
-        for row in pq.read_table(rejected, columns=["domain", "prompt", "findings_report"]).to_pylist():
+            self.judged.update(strata)
+            self.kept_of.update(strata)
+        for row in pq.read_table(rejected, columns=[*names, "stage"]).to_pylist():
             self.asked[row["domain"], row["prompt"]] += 1
-            self.judged_findings.update((row["domain"], finding) for finding in row["findings_report"] or ())
+            if row["stage"] == "filter":
+                self.judged.update(strata_of(row, plan))
 
     def by_prompt(self) -> dict[tuple[str, str], Rate]:
         """The kept rate of every (domain, prompt), sorted."""
         return {prompt: Rate(asked=self.asked[prompt], kept=self.kept_by[prompt]) for prompt in sorted(self.asked)}
-
-    def by_finding(self) -> dict[tuple[str, str], Rate]:
-        """The kept rate of every (domain, finding that a judged report names), sorted."""
-        return {
-            one: Rate(asked=self.judged_findings[one], kept=self.findings[one]) for one in sorted(self.judged_findings)
-        }
 
     def by_domain(self) -> dict[str, Rate]:
         """The kept rate of every domain, sorted."""
@@ -116,14 +113,14 @@ def shard_tables(store: Store, shards: int, name: str) -> Iterator[Source]:
     return store.sources(f"{shard_name(index)}/{name}" for index in range(shards))
 
 
-def tally(store: Store, shards: int, provenance: Provenance) -> Tally:
+def tally(store: Store, plan: Plan, provenance: Provenance) -> Tally:
     """The sums over all shards.
 
     Raises:
         StoreError: a shard is missing, or was made from another spec or other weights.
     """
-    sums = Tally()
+    sums, shards = Tally(), plan.shards
     kept, rejected = shard_tables(store, shards, PAIRS_FILE), shard_tables(store, shards, REJECTED_FILE)
     for record in shard_records(store, shards, provenance):
-        sums.add(record, next(kept), next(rejected))
+        sums.add(record, next(kept), next(rejected), plan)
     return sums

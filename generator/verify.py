@@ -15,6 +15,7 @@ from generator.errors import InputError, StoreError, VerifyError
 from generator.manifest import read_manifest
 from generator.provenance import Provenance, provenance_of
 from generator.records import ReplicaFacts, ShardRecord
+from generator.rounds import ROUNDS
 from generator.schema import ROW_GROUP_ROWS, pairs_schema, rejected_schema
 from generator.spec import GenerateSpec
 from generator.store import RECORD, Store, read_spec, shard_name, store_at
@@ -137,7 +138,7 @@ class _Check:
 
     def _hash_files(self) -> None:
         """Compares every file with the manifest; a file that is not in it is a problem too."""
-        there = {name for place in ("shards", DATA) for name in self.store.files(place)}
+        there = {name for place in ("shards", DATA, ROUNDS) for name in self.store.files(place)}
         known = there | {name for name in self.expected if "/" not in name and self.store.exists(name)}
         sources = self.store.sources(name for name in self.expected if name in known)
         for path, entry in self.expected.items():

@@ -16,61 +16,126 @@ from numpy.typing import NDArray
 from generator.filters import Decide, build_decide, policy
 from generator.filters.agreement import NAME as AGREEMENT
 from generator.filters.agreement import SHUFFLED, false_positive_rate
+from generator.filters.duplicates import NAME as DUPLICATES
 from generator.filters.near_duplicates import NAME as NEAR
 from generator.filters.near_duplicates import compared_by
 from generator.filters.threshold import Threshold
 from generator.near import NearIndex, Signature, minhash, phash_of
+from generator.records import Action
 from generator.relations import chosen
 from generator.schema import SCORE_PREFIX
 from generator.spec import GenerateSpec
 
 CONTROL_COLUMNS = ("domain", SCORE_PREFIX + SHUFFLED)
-LEAST_CONTROLS = 20
+LEAST_CONTROLS = 20  # of a domain, for a rate to be told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What wrongly dealt pairs of a domain say.
+
+    Attributes:
+        rate: the share of them that may pass.
+        controls: how many there are.
+        bound: least `score_agreement` that does; None where there are too few controls to tell.
+    """
+
+    rate: float
+    controls: int
+    bound: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a policy says of a row.
+
+    Attributes:
+        reasons: why it is left out; empty when it may be taken.
+        again: a filter whose action is `regenerate` is among those that keep it out.
+        flags: bounds that it does not meet, of filters whose action is `keep`.
+        signature: to be remembered if it is taken; None where nothing is compared.
+    """
+
+    reasons: tuple[str, ...]
+    again: bool
+    flags: tuple[str, ...] = ()
+    signature: Signature | None = None
 
 
 @dataclass
 class ViewPolicy:
-    """Decides row by row, in order of `pair_index`; what it admits, later rows are compared with.
+    """Decides row by row, in order of `pair_index`; what was taken, later rows are compared with.
 
     Attributes:
         decide: the rules on stored scores; None takes the verdict of the shard.
-        calibrated: least `score_agreement` by domain; NaN where there are too few controls to know.
-        near: kept range of the similarity to admitted rows; None compares nothing.
+        again: reasons of the rules whose action is `regenerate`, on stored scores; None for no such rule.
+        flags: reasons of the rules whose action is `keep`, on stored scores; None for no such rule.
+        calibration: what wrongly dealt pairs say, by domain; empty where the job asks for no rate.
+        near: kept range of the similarity to rows that were taken; None compares nothing.
         by: which similarity.
+        actions: of the filters that are decided here, by name.
     """
 
     decide: Decide | None = None
-    calibrated: Mapping[str, float] = field(default_factory=dict)
+    again: Decide | None = None
+    flags: Decide | None = None
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
     near: Threshold | None = None
     by: str = "both"
+    actions: Mapping[str, Action] = field(default_factory=dict)
     _index: NearIndex = field(default_factory=NearIndex)
 
-    def reasons(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """Why the row is left out; empty when it is admitted, and then it is remembered."""
+    @property
+    def copies_again(self) -> bool:
+        """Whether exact copies are made again."""
+        return self.actions.get(DUPLICATES) == "regenerate"
+
+    def look(self, row: Mapping[str, Any], *, kept: bool) -> Look:
+        """What the policy says of a row.
+
+        Args:
+            row: all of it but the image.
+            kept: by its shard.
+        """
         scores = {
             name.removeprefix(SCORE_PREFIX): math.nan if value is None else float(value)
             for name, value in row.items()
             if name.startswith(SCORE_PREFIX)
         }
-        found = () if self.decide is None else self.decide(scores)
-        bound = self.calibrated.get(row["domain"])
-        if bound is not None and not math.isnan(bound):
-            found += tuple(
-                reason.replace(AGREEMENT, f"{AGREEMENT} of wrong pairs")
-                for reason in Threshold(name=AGREEMENT, below=bound).reasons(scores[AGREEMENT])
-            )
-        if self.near is None or found:
-            return found
-        signature = Signature(
-            domain=row["domain"],
-            phash=phash_of(row["image_phash"]),
-            embedding=np.asarray(row["embedding"], np.float32),
-            minhash=minhash(row["report"]),
-        )
-        found += self.near.reasons(chosen(self._index.nearest(signature), self.by))
-        if not found:
-            self._index.add(signature)
-        return found
+        if self.decide is None:
+            reasons: tuple[str, ...] = () if kept else ("dropped by its shard",)
+        else:
+            reasons = self.decide(scores)
+        if reasons:
+            return Look(reasons=reasons, again=self.again is not None and bool(self.again(scores)))
+        flags = self.flags(scores) if self.flags else ()
+        found = self._wrong(row["domain"], scores)
+        signature = None if self.near is None or self._out(AGREEMENT, found) else _signature(row)
+        near = () if signature is None else self._too_near(signature)
+        for name, more in ((AGREEMENT, found), (NEAR, near)):
+            if self._out(name, more):
+                return Look(reasons=more, again=self.actions.get(name) == "regenerate", flags=flags)
+            flags += more
+        return Look(reasons=(), again=False, flags=flags, signature=signature)
+
+    def took(self, look: Look) -> None:
+        """The row was taken: later ones are compared with it."""
+        if look.signature is not None:
+            self._index.add(look.signature)
+
+    def _out(self, name: str, reasons: tuple[str, ...]) -> bool:
+        return bool(reasons) and self.actions.get(name) != "keep"
+
+    def _wrong(self, domain: str, scores: Mapping[str, float]) -> tuple[str, ...]:
+        one = self.calibration.get(domain)
+        if one is None or one.bound is None:
+            return ()
+        reasons = Threshold(name=AGREEMENT, below=one.bound).reasons(scores[AGREEMENT])
+        return tuple(reason.replace(AGREEMENT, f"{AGREEMENT} of wrong pairs") for reason in reasons)
+
+    def _too_near(self, signature: Signature) -> tuple[str, ...]:
+        assert self.near is not None
+        return self.near.reasons(chosen(self._index.nearest(signature), self.by))
 
 
 def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, redecide: bool = False) -> ViewPolicy:
@@ -88,29 +153,44 @@ def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, re
     rate, near = false_positive_rate(rules[AGREEMENT]), Threshold.of(rules[NEAR])
     return ViewPolicy(
         decide=build_decide(spec) if redecide else None,
-        calibrated={} if rate is None else thresholds(controls, rate),
+        again=build_decide(spec, ["regenerate"]),
+        flags=build_decide(spec, ["keep"]),
+        calibration={} if rate is None else calibrate(controls, rate),
         near=None if near.below is None and near.above is None else near,
         by=compared_by(rules[NEAR]),
+        actions={name: rules[name].action for name in (AGREEMENT, NEAR, DUPLICATES)},
     )
 
 
-def thresholds(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, float]:
-    """The agreement, by domain, that a share `rate` of wrongly dealt pairs exceeds.
+def calibrate(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, Calibration]:
+    """What wrongly dealt pairs agree, by domain: the agreement that a share `rate` of them exceeds.
 
-    Returns:
-        NaN for a domain with fewer than `LEAST_CONTROLS` of them: no rate can be told from so few.
+    A domain with fewer than `LEAST_CONTROLS` of them has no bound: no rate can be told from so few.
     """
     found: dict[str, list[float]] = {}
     for row in controls:
+        values = found.setdefault(row["domain"], [])
         value = row[SCORE_PREFIX + SHUFFLED]
         if value is not None:
-            found.setdefault(row["domain"], []).append(float(value))
-    return {domain: _upper(np.sort(values), rate) for domain, values in sorted(found.items())}
+            values.append(float(value))
+    return {
+        domain: Calibration(rate=rate, controls=len(values), bound=_upper(np.sort(np.asarray(values)), rate))
+        for domain, values in sorted(found.items())
+    }
 
 
-def _upper(ordered: NDArray[np.float64], rate: float) -> float:
+def _upper(ordered: NDArray[np.float64], rate: float) -> float | None:
     """The least value that at most a share `rate` of `ordered` reaches."""
     if len(ordered) < LEAST_CONTROLS:
-        return math.nan
+        return None
     passing = int(rate * len(ordered))
     return float(np.nextafter(np.float32(ordered[len(ordered) - passing - 1]), np.float32(np.inf)))
+
+
+def _signature(row: Mapping[str, Any]) -> Signature:
+    return Signature(
+        domain=row["domain"],
+        phash=phash_of(row["image_phash"]),
+        embedding=np.asarray(row["embedding"], np.float32),
+        minhash=minhash(row["report"]),
+    )

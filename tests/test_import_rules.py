@@ -14,7 +14,7 @@ STANDARD_FOR_FILTERS = {
     "__future__", "collections", "dataclasses", "difflib", "functools", "hashlib", "itertools", "math", "re", "typing",
 }  # fmt: skip
 PARQUET_READERS = {"ParquetDataset", "ParquetFile", "load_dataset", "read_parquet", "read_row_group", "read_table"}
-SEEN_BY_FILTERS = {"Domain", "Filter", "Judged", "Pair", "Verdict"}
+SEEN_BY_FILTERS = {"Action", "Domain", "Filter", "Judged", "Pair", "Verdict"}
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:

@@ -89,7 +89,7 @@ class Pool:
 
     def run(self, draining: threading.Event) -> ReplicaFacts:
         """Every outstanding shard is committed."""
-        while self._schedule.outstanding and not draining.is_set():
+        while not self._schedule.finished() and not draining.is_set():
             self._fill()
             self._dispatch()
             self._collect()

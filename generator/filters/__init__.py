@@ -23,7 +23,7 @@ from generator.filters import (
 )
 from generator.filters.duplicates import mark_duplicates as mark_duplicates
 from generator.filters.threshold import FilterRule, Threshold
-from generator.records import Filter, Pair, Verdict
+from generator.records import Action, Filter, Pair, Verdict
 
 Judge = Callable[[Pair], Verdict]
 Decide = Callable[[Mapping[str, float]], tuple[str, ...]]
@@ -117,6 +117,7 @@ def build_judge(spec: Filtered) -> Judge:
         SpecError: an unknown filter, one named twice, or a wrong option.
     """
     filters = build_filters(spec)
+    rules = policy(spec)
 
     def judge(pair: Pair) -> Verdict:
         reasons: list[str] = []
@@ -124,7 +125,7 @@ def build_judge(spec: Filtered) -> Judge:
         labels: dict[str, str] = {}
         for one in filters:
             verdict = judged_by(one, pair)
-            reasons.extend(verdict.reasons)
+            reasons.extend(verdict.reasons if rules[one.name].action != "keep" else ())
             scores.update(verdict.scores)
             labels.update(verdict.labels)
         return Verdict(kept=not reasons, reasons=tuple(reasons), scores=scores, labels=labels)
@@ -132,21 +133,21 @@ def build_judge(spec: Filtered) -> Judge:
     return judge
 
 
-def build_decide(spec: Filtered) -> Decide:
-    """The reasons that the job's policy has against stored scores, the same that its judgement of the pair would give.
+def build_decide(spec: Filtered, actions: Sequence[Action] = ("drop", "regenerate")) -> Decide:
+    """The reasons that some rules have against stored scores, the same that their judgement of the pair would give.
 
     Near-duplicates are not among them: they are compared anew, see `generator.view_policy`.
 
+    Args:
+        spec: the job.
+        actions: of the rules that count; by default of those that leave pairs out.
+
     Raises:
-        SpecError: an unknown filter, one named twice, a wrong option, or one that needs more than scores.
+        SpecError: an unknown filter, one named twice, or a wrong option.
     """
-    for rule in spec.filters:
-        if rule.name == wording.NONWORDS and rule.options:
-            raise SpecError(
-                f"filters: {rule.name}: options.words cannot be applied to stored scores; change drop_above, or make "
-                "the pairs again with `medim run` in a folder of their own."
-            )
-    rules = {name: rule for name, rule in policy(spec).items() if name != near_duplicates.NAME}
+    rules = {
+        name: rule for name, rule in policy(spec).items() if name != near_duplicates.NAME and rule.action in actions
+    }
     # Judges of other distributions are not needed: their numbers are there.
     built = {name: FILTERS[name](rule) for name, rule in rules.items() if name in FILTERS}
     deciders = {name: one for name, one in built.items() if isinstance(one, Decider)}
@@ -191,4 +192,5 @@ def duplicate_threshold(spec: Filtered) -> Threshold:
     Raises:
         SpecError: an unknown filter, or one named twice.
     """
-    return Threshold.of(policy(spec)[duplicates.NAME])
+    rule = policy(spec)[duplicates.NAME]
+    return Threshold(name=rule.name) if rule.action == "keep" else Threshold.of(rule)

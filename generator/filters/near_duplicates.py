@@ -64,15 +64,7 @@ def compared_by(rule: FilterRule) -> By:
             raise SpecError(f"filters: {NAME}: options.by is {other!r}; give one of {', '.join(KINDS)}.")
 
 
-def as_near(judged: Judged, scores: tuple[float, float, float], threshold: Threshold) -> Judged:
-    """The pair with its similarities, dropped if the threshold says so.
-
-    Args:
-        judged: the pair.
-        scores: of `SCORES`, the main one first.
-        threshold: kept range of the main score.
-    """
-    verdict = judged.verdict
-    reasons = verdict.reasons + threshold.reasons(scores[0])
-    found = {**verdict.scores, **dict(zip(SCORES, scores, strict=True))}
-    return replace(judged, verdict=replace(verdict, kept=not reasons, reasons=reasons, scores=found))
+def as_near(judged: Judged, scores: tuple[float, float, float]) -> Judged:
+    """The pair with its similarities, of `SCORES`, the main one first."""
+    found = {**judged.verdict.scores, **dict(zip(SCORES, scores, strict=True))}
+    return replace(judged, verdict=replace(judged.verdict, scores=found))

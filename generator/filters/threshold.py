@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from generator.records import Verdict
+from generator.records import Action, Verdict
 
 
 class FilterRule(Protocol):
@@ -28,6 +28,10 @@ class FilterRule(Protocol):
         """Main scores over this are dropped; None for no upper bound."""
 
     @property
+    def action(self) -> Action:
+        """What becomes of pairs that it excludes."""
+
+    @property
     def options(self) -> Mapping[str, object]:
         """Settings of the filter itself."""
 
@@ -39,6 +43,7 @@ class DefaultRule:
     name: str
     drop_below: float | None = None
     drop_above: float | None = None
+    action: Action = "drop"
     options: Mapping[str, object] = field(default_factory=dict)
 
 

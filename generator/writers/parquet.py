@@ -107,6 +107,7 @@ class ParquetWriter:
         return {
             "pair_id": request.pair_id,
             "pair_index": request.pair_index,
+            "repeats": request.repeats,
             "shard": shard.index,
             "task": shard.task,
             "domain": request.prompt.domain,

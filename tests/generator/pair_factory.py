@@ -11,7 +11,7 @@ import numpy as np
 
 from generator.finalise import Totals, finalise
 from generator.phantoms import OPENING, draw
-from generator.plan import make_plan, plan_record
+from generator.plan import Plan, make_plan, plan_of, plan_record
 from generator.provenance import Provenance, provenance_of
 from generator.records import (
     Domain,
@@ -127,6 +127,13 @@ def commit_shard(
     )
     store_at(out).commit(folder, record)
     return record
+
+
+def roomy_plan(shards: int) -> Plan:
+    """A plan whose shards have room for a thousand pairs each, for shards that were filled by hand."""
+    prompts = [{"domain": "chest_xray", "pairs": 1000 * shards}]
+    spec = make_spec(prompts=prompts, compute={"pairs_per_shard": 1000})
+    return plan_of(spec, 1000 * shards)
 
 
 def commit_tiny(out: Path, spec: GenerateSpec | None = None) -> GenerateSpec:

@@ -28,6 +28,7 @@ from tests.generator.pair_factory import (
     make_provenance,
     make_quarantined,
     make_spec,
+    roomy_plan,
 )
 
 
@@ -61,7 +62,7 @@ def test_a_copy_has_the_same_image_and_the_same_report(tmp_path):
     ]
     commit_shard(tmp_path, spec, 0, [make_judged(pair)])
     commit_shard(tmp_path, spec, 1, [make_judged(other) for other in others])
-    view = build_data_view(LocalStore(tmp_path), 2, make_provenance(), total_bytes=1)
+    view = build_data_view(LocalStore(tmp_path), roomy_plan(2), make_provenance(), total_bytes=1)
     assert (view.rows, view.duplicates) == (3, 1)
     assert [row["pair_index"] for row in data_rows(tmp_path)] == [0, 2, 4]
 
@@ -198,26 +199,36 @@ def test_row_groups_are_full_and_files_are_cut_by_size_whatever_the_shards_are(t
             judged.append(dataclasses.replace(shape, pair=pair))
         record = commit_shard(tmp_path, make_spec(output={"dir": "x", "dicom": None}), index, judged)
         total += sum(file.size for file in record.files if file.path == "pairs.parquet")
-    whole = build_data_view(LocalStore(tmp_path), 5, make_provenance(), total_bytes=total)
+    whole = build_data_view(LocalStore(tmp_path), roomy_plan(5), make_provenance(), total_bytes=total)
     (path,) = (tmp_path / "data").iterdir()
     groups = pq.read_metadata(path)
     assert [groups.row_group(number).num_rows for number in range(groups.num_row_groups)] == [128, 128, 128, 16]
     rows = data_rows(tmp_path)
-    cut = build_data_view(LocalStore(tmp_path), 5, make_provenance(), total_bytes=total, file_bytes=total // 2 + 1)
+    cut = build_data_view(
+        LocalStore(tmp_path), roomy_plan(5), make_provenance(), total_bytes=total, file_bytes=total // 2 + 1
+    )
     assert (whole.rows, cut.rows) == (400, 400)
     assert [file.path for file in cut.files] == [f"data/train-{number:05d}-of-00002.parquet" for number in range(2)]
     assert [row["pair_index"] for row in data_rows(tmp_path)] == [row["pair_index"] for row in rows]
-    tiny = build_data_view(LocalStore(tmp_path), 5, make_provenance(), total_bytes=total, file_bytes=1)
+    tiny = build_data_view(LocalStore(tmp_path), roomy_plan(5), make_provenance(), total_bytes=total, file_bytes=1)
     assert len(tiny.files) == 4
 
 
 def test_the_kept_rate_of_every_finding_counts_dropped_pairs_too(tmp_path):
     finish_tiny(tmp_path)
-    found = {(one["domain"], one["finding"]): one for one in manifest(tmp_path)["findings"]}
+    found = {(one["domain"], one["name"]): one for one in manifest(tmp_path)["acceptance"] if one["kind"] == "finding"}
     dropped = pq.read_table(shard_folder(tmp_path, 1) / "_rejected.parquet").to_pylist()
     assert [row["pair_index"] for row in dropped] == [5]
     assert dropped[0]["findings_report"]
-    lost = {one for one, rate in found.items() if rate["judged"] > rate["kept"]}
+    lost = {one for one, counts in found.items() if counts["judged"] > counts["kept"]}
     assert lost == {("pathology", finding) for finding in dropped[0]["findings_report"]}
     assert all(found[one]["judged"] == found[one]["kept"] + 1 for one in lost)
-    assert "| judged pairs | kept | share kept |" in (tmp_path / "README.md").read_text()
+    assert "| judged pairs | kept by their shard | in `data/` |" in (tmp_path / "README.md").read_text()
+
+
+def test_pairs_are_counted_by_what_they_were_asked_for_in_the_shards_and_in_the_dataset(tmp_path):
+    finish_tiny(tmp_path)
+    found = {one["name"]: one for one in manifest(tmp_path)["acceptance"] if one["kind"] == "prompt"}
+    counts = {name: (one["judged"], one["kept"], one["data"]) for name, one in found.items()}
+    # Pair 5 was dropped, pair 8 is a copy, pair 11 was quarantined.
+    assert counts == {"0": (6, 6, 5), "1": (5, 4, 4)}

@@ -57,7 +57,7 @@ def test_shard_outside_the_plan_is_refused(spec, index):
 
 
 def test_pair_outside_the_plan_is_refused(spec):
-    with pytest.raises(IndexError, match="pairs 0 to 7"):
+    with pytest.raises(IndexError, match="the plan has 8 pairs in 3 shards"):
         make_plan(spec()).request(8)
 
 

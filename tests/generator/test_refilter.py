@@ -1,6 +1,7 @@
 """Another policy on stored scores gives what a job with that policy would have given."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from generator.manifest import read_manifest
 from generator.refilter import refilter
 from generator.store import SUCCESS, store_at
 from generator.verify import verify
-from generator.view_policy import LEAST_CONTROLS, thresholds, view_policy
-from tests.generator.pair_factory import commit_shard, make_judged, make_pair, make_provenance, make_spec
+from generator.view_policy import LEAST_CONTROLS, Calibration, calibrate, view_policy
+from tests.generator.pair_factory import commit_shard, make_judged, make_pair, make_provenance, make_spec, roomy_plan
 from tests.generator.test_relations import near_copy
 from tests.generator.toy_replica import PARTS, content_of, toy_job
 
@@ -65,7 +66,7 @@ def test_refiltering_with_the_jobs_own_filters_and_back_again_changes_no_row(tmp
     assert {name: value for name, value in content_of(out).items() if name.startswith("shards/")} == {
         name: value for name, value in data.items() if name.startswith("shards/")
     }
-    assert read_manifest(store_at(out))["refiltered"][0]["drop_below"] == 0.25
+    assert read_manifest(store_at(out))["refiltered"]["filters"][0]["drop_below"] == 0.25
     refilter(out, spec)
     again = content_of(out)
     assert {name: again[name] for name in data} == data
@@ -96,14 +97,16 @@ def test_an_unfinished_dataset_is_refused(tmp_path):
 def test_a_calibrated_threshold_is_passed_by_its_rate_of_wrong_pairs(rate):
     values = np.random.default_rng(0).normal(size=400).astype(np.float32)
     rows = [{"domain": "chest_xray", "score_agreement_shuffled": value} for value in values.tolist()]
-    (bound,) = thresholds(rows, rate).values()
-    assert (values >= np.float32(bound)).mean() == pytest.approx(rate)
+    (found,) = calibrate(rows, rate).values()
+    assert (found.rate, found.controls) == (rate, 400)
+    assert (values >= np.float32(found.bound)).mean() == pytest.approx(rate)
 
 
 def test_no_rate_is_told_from_few_controls():
     rows = [{"domain": "pathology", "score_agreement_shuffled": 0.5}] * (LEAST_CONTROLS - 1)
-    assert np.isnan(thresholds(rows, 0.05)["pathology"])
-    assert thresholds([{"domain": "pathology", "score_agreement_shuffled": None}], 0.05) == {}
+    assert calibrate(rows, 0.05)["pathology"] == Calibration(rate=0.05, controls=LEAST_CONTROLS - 1, bound=None)
+    nothing = {"domain": "pathology", "score_agreement_shuffled": None}
+    assert calibrate([nothing], 0.05)["pathology"].controls == 0
 
 
 def scored(index, agreement, shuffled):
@@ -117,7 +120,7 @@ def view(folder, spec, shards):
     from generator.data_view import control_rows
 
     policy = view_policy(spec, control_rows(store, shards))
-    return build_data_view(store, shards, make_provenance(), total_bytes=1, policy=policy)
+    return build_data_view(store, roomy_plan(shards), make_provenance(), total_bytes=1, policy=policy)
 
 
 def test_pairs_that_agree_no_better_than_wrong_ones_are_left_out_of_the_dataset(tmp_path):
@@ -138,6 +141,16 @@ def test_near_copies_of_other_shards_are_left_out_where_the_job_asks_for_it(tmp_
         commit_shard(tmp_path / folder, spec, 1, copies)
         found = view(tmp_path / folder, spec, 2)
         assert (found.rows, found.left_out) == (rows, 8 - rows)
+
+
+def test_a_near_copy_of_a_pair_that_was_dropped_stays(tmp_path):
+    strict = make_spec(filters=[{"name": "near_duplicates", "drop_above": 0.9}])
+    first = make_pair(0)
+    dropped = make_judged(first)
+    dropped = replace(dropped, verdict=replace(dropped.verdict, kept=False, reasons=("blank",)))
+    commit_shard(tmp_path, strict, 0, [dropped, make_judged(near_copy(first, 20)), make_judged(near_copy(first, 21))])
+    found = view(tmp_path, strict, 1)
+    assert (found.rows, found.left_out) == (1, 1)
 
 
 def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(tmp_path):

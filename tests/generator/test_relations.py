@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.near import NearIndex, hex_of, phash, phash_of, sign
-from generator.relations import mark_near, related
+from generator.relations import mark_near, related, signature_of
 from tests.generator.pair_factory import make_facts, make_judged, make_pair, make_spec
 
 
@@ -17,6 +17,14 @@ def near_copy(pair, index, noise=4):
     made = make_pair(index, pair.request.prompt.domain)
     grain = np.random.default_rng(index).normal(0, noise, pair.image.shape)
     return replace(made, image=np.clip(pair.image * 1.03 + grain, 0, 255).astype(np.uint8), report=pair.report)
+
+
+def signatures(judged):
+    return {one.pair.pair_id: signature_of(one.pair) for one in judged}
+
+
+def compared(judged, replica):
+    return related(judged, signatures(judged), make_spec(), replica)
 
 
 class Shuffling:
@@ -43,24 +51,26 @@ class Plain:
 def test_a_near_copy_is_near_and_a_stranger_is_not():
     pairs = [make_pair(index) for index in range(6)]
     judged = [make_judged(one) for one in (*pairs, near_copy(pairs[0], 20), near_copy(pairs[1], 21))]
-    scores = [one.verdict.scores["near_duplicates"] for one in mark_near(judged, make_spec())]
+    scores = [one.verdict.scores["near_duplicates"] for one in mark_near(judged, signatures(judged), make_spec())]
     assert scores[0] == scores[1] == 0
     assert max(scores[:6]) < 0.9
     assert min(scores[6:]) > 0.9
 
 
-def test_the_job_drops_near_copies_if_it_says_so_and_compares_by_what_it_names():
+def test_near_copies_are_compared_by_what_the_job_names_and_none_is_dropped_here():
     pair = make_pair(0)
     other = replace(near_copy(pair, 2), report="Quite another text.")
     judged = [make_judged(pair), make_judged(other)]
 
-    def dropped(**options):
+    def near(**options):
         rule = {"name": "near_duplicates", "drop_above": 0.9, "options": options}
-        return [not one.verdict.kept for one in mark_near(judged, make_spec(filters=[rule]))]
+        found = mark_near(judged, signatures(judged), make_spec(filters=[rule]))
+        assert all(one.verdict.kept for one in found)
+        return [one.verdict.scores["near_duplicates"] > 0.9 for one in found]
 
-    assert dropped() == [False, False]
-    assert dropped(by="image") == [False, True]
-    assert dropped(by="report") == [False, False]
+    assert near() == [False, False]
+    assert near(by="image") == [False, True]
+    assert near(by="report") == [False, False]
 
 
 @settings(max_examples=15, deadline=None)
@@ -68,10 +78,8 @@ def test_the_job_drops_near_copies_if_it_says_so_and_compares_by_what_it_names()
 def test_relations_depend_on_the_set_of_pairs(order):
     judged = [make_judged(make_pair(index)) for index in range(5)]
     judged.append(make_judged(near_copy(make_pair(0), 8)))
-    straight = {one.pair.pair_id: one.verdict for one in related(judged, make_spec(), Shuffling())}
-    shuffled = {
-        one.pair.pair_id: one.verdict for one in related([judged[place] for place in order], make_spec(), Shuffling())
-    }
+    straight = {one.pair.pair_id: one.verdict for one in compared(judged, Shuffling())}
+    shuffled = {one.pair.pair_id: one.verdict for one in compared([judged[place] for place in order], Shuffling())}
     assert {name: repr(value) for name, value in straight.items()} == {
         name: repr(value) for name, value in shuffled.items()
     }
@@ -80,12 +88,12 @@ def test_relations_depend_on_the_set_of_pairs(order):
 def test_wrongly_dealt_pairs_are_scored_by_replicas_that_can():
     judged = [make_judged(make_pair(index)) for index in range(4)]
     replica = Shuffling()
-    found = related(judged, make_spec(), replica)
+    found = compared(judged, replica)
     assert [one.verdict.scores["agreement_shuffled"] for one in found] == [0, 1, 2, 3]
     ids = [one.pair.pair_id for one in judged]
     assert set(replica.asked) == {(ids[0], ids[2]), (ids[2], ids[0]), (ids[1], ids[3]), (ids[3], ids[1])}
     before = [one.verdict.scores["agreement_shuffled"] for one in judged]
-    assert [one.verdict.scores["agreement_shuffled"] for one in related(judged, make_spec(), Plain())] == before
+    assert [one.verdict.scores["agreement_shuffled"] for one in compared(judged, Plain())] == before
 
 
 def test_pathology_is_compared_by_embedding():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.records import Domain, Pair, PairRequest, Prompt
+from generator.records import Action, Domain, Pair, PairRequest, Prompt
 
 REPORT = "The heart is normal in size. There is no pleural effusion or pneumothorax."
 
@@ -45,6 +45,7 @@ class Rule:
     name: str
     drop_below: float | None = None
     drop_above: float | None = None
+    action: Action = "drop"
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

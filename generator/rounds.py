@@ -1,0 +1,79 @@
+"""The rounds of a dataset: `rounds/0001.json` and so on, each written once, before the first of its shards is made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from generator.errors import StoreError
+from generator.plan import Plan, plan_of
+from generator.spec import GenerateSpec
+from generator.store import Store, read_plan, read_spec
+
+ROUNDS = "rounds"
+ROUND_FORMAT = 1
+
+
+def stored_plan(store: Store, spec: GenerateSpec | None = None) -> Plan:
+    """The plan of a dataset, rounds included, by its own files: neither inputs nor weights are needed.
+
+    Args:
+        store: of the dataset.
+        spec: of its job, where it is known already.
+
+    Raises:
+        StoreError: `spec.yaml`, `plan.json` or a round is missing or broken.
+    """
+    pairs = read_plan(store).get("pairs")
+    if not isinstance(pairs, int) or pairs < 1:
+        raise StoreError(f"{store}/plan.json: pairs is {pairs!r}, not a number of pairs. Put the job's plan.json back.")
+    return with_rounds(plan_of(spec or read_spec(store), pairs), store)
+
+
+def with_rounds(plan: Plan, store: Store) -> Plan:
+    """The plan with every round that the dataset has.
+
+    Raises:
+        StoreError: a round is missing or broken.
+    """
+    for number, _ in enumerate(store.files(ROUNDS), start=1):
+        plan = with_round(plan, store, number)
+    return plan
+
+
+def with_round(plan: Plan, store: Store, number: int) -> Plan:
+    """The plan with its next round, as the dataset holds it.
+
+    Raises:
+        StoreError: the round is missing or broken, or does not follow the plan.
+    """
+    name = round_name(number)
+    try:
+        values: dict[str, Any] = json.loads(store.read(name))
+        repeats = np.asarray(values["repeats"], np.int64)
+        replacements = int(values["replacements"])
+        follows = (values["format"], values["round"], values["first_shard"]) == (ROUND_FORMAT, number, plan.shards)
+        sound = repeats.ndim == 1 and 0 <= replacements <= len(repeats) > 0
+        sound = sound and repeats.min() >= 0 and repeats.max() < plan.planned
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise StoreError(
+            f"{store}/{name}: cannot be read ({error!r}). Put the file back: shards depend on it."
+        ) from error
+    if not (follows and sound):
+        raise StoreError(f"{store}/{name}: does not follow plan.json and the rounds before it. Put the file back.")
+    return plan.extended(repeats, replacements)
+
+
+def round_text(plan: Plan) -> str:
+    """What the file of the plan's last round holds."""
+    last = plan.rounds[-1]
+    head = {"format": ROUND_FORMAT, "round": last.number, "first_shard": last.first_shard}
+    values = {**head, "replacements": last.replacements, "repeats": last.repeats.tolist()}
+    return json.dumps(values) + "\n"
+
+
+def round_name(number: int) -> str:
+    """The file of a round, relative to the dataset."""
+    return f"{ROUNDS}/{number:04d}.json"

@@ -1,0 +1,125 @@
+"""Which rows of the shards `data/` holds: one decision after the other, in order of `pair_index`, and their counts."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from generator.plan import Plan
+from generator.store import Source
+from generator.strata import Stratum, strata_of, stratum_of
+from generator.view_policy import ViewPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was decided about a row.
+
+    Attributes:
+        taken: `data/` holds it.
+        again: a filter whose action is `regenerate` keeps it out.
+        strata: that it is in.
+    """
+
+    taken: bool
+    again: bool
+    strata: tuple[Stratum, ...]
+
+
+class Selection:
+    """Decides about one row after another, and counts. What it has taken, later rows are compared with.
+
+    Args:
+        policy: on the whole dataset.
+        plan: of the job, with its quotas.
+        seen: remembers contents.
+
+    Attributes:
+        rows: taken.
+        copies: kept by their shard, but of the same image and report as a row that was taken.
+        left_out: kept by their shard, and not by the policy.
+        restored: dropped by their shard, and taken.
+        reasons: why rows were left out; a row may have several.
+        flags: bounds of filters with `action: keep` that taken rows do not meet.
+        data: rows taken, by stratum.
+    """
+
+    def __init__(self, policy: ViewPolicy, plan: Plan, seen: Seen) -> None:
+        self.policy, self._plan, self._seen = policy, plan, seen
+        quotas = plan.spec.balance.quotas if plan.spec.balance else ()
+        self._most = {stratum_of(one, plan): one.at_most for one in quotas if one.at_most is not None}
+        self.rows = self.copies = self.left_out = self.restored = 0
+        self.reasons: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
+        self.data: Counter[Stratum] = Counter()
+
+    def decide(self, row: Mapping[str, Any], *, kept: bool) -> Outcome:
+        """Whether `data/` holds the row.
+
+        Args:
+            row: all of it but the image.
+            kept: by its shard.
+        """
+        strata = strata_of(row, self._plan)
+        look = self.policy.look(row, kept=kept)
+        reasons = look.reasons or tuple(
+            f"{one.kind} {one.name} has its {self._most[one]}"
+            for one in strata
+            if one in self._most and self.data[one] >= self._most[one]
+        )
+        if reasons:
+            self.left_out += kept
+            self.reasons.update(reasons if kept else ())
+            return Outcome(taken=False, again=look.again, strata=strata)
+        if not self._seen.is_new(row["image_sha256"], row["report"]):
+            self.copies += kept
+            return Outcome(taken=False, again=self.policy.copies_again, strata=strata)
+        self.policy.took(look)
+        self.rows += 1
+        self.restored += not kept
+        self.flags.update(look.flags)
+        self.data.update(strata)
+        return Outcome(taken=True, again=False, strata=strata)
+
+
+class Seen:
+    """Remembers on disk which images with which reports came before."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        # The file does not outlive this process: nothing is gained by making it durable.
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def is_new(self, image_sha256: str, report: str) -> bool:
+        """Whether this content comes for the first time."""
+        key = hashlib.sha256(f"{image_sha256}\n{report}".encode()).digest()
+        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
+
+
+@contextmanager
+def remembering(folder: Path) -> Iterator[Seen]:
+    """A memory that lies in a folder."""
+    with closing(sqlite3.connect(folder / "seen.sqlite", isolation_level=None)) as database:
+        yield Seen(database)
+
+
+def judged_table(source: Source, names: Sequence[str]) -> pa.Table:
+    """The named columns of a shard's table, of the rows that were made and judged."""
+    with pq.ParquetFile(source) as file:
+        there = file.schema_arrow.names
+        table = file.read(columns=[*names, *(["stage"] if "stage" in there else [])])
+    if "stage" in there:
+        table = table.filter(pc.equal(table.column("stage"), "filter"))
+    return table.select(list(names))

@@ -20,7 +20,7 @@ from generator.filters.agreement import SHUFFLED
 from generator.inputs import load_inputs
 from generator.plan import make_plan
 from generator.records import Judged
-from generator.relations import related
+from generator.relations import related, signature_of
 from generator.replica import MedimReplica, load_replica
 from generator.spec import GenerateSpec, parse_spec
 from generator.spec_yaml import read_yaml
@@ -93,8 +93,9 @@ def share(task: str, model: str = "phantom", pairs: int | None = None) -> dict[s
     ):
         for index in range(plan.shards):
             shard, _ = load_inputs(spec, plan.shard(index))
-            made = [Judged(pair=pair, verdict=judge(pair)) for pair in replica.generate(shard)]
-            marked = related(made, spec, replica)
+            pairs = replica.generate(shard)
+            signatures = {pair.pair_id: signature_of(pair) for pair in pairs}
+            marked = related([Judged(pair=pair, verdict=judge(pair)) for pair in pairs], signatures, spec, replica)
             controls += sum(not math.isnan(one.verdict.scores[SHUFFLED]) for one in marked)
     return {
         "pairs": plan.pairs,

@@ -66,11 +66,10 @@ class QuotaResult:
 
 def accepted(tally: Tally, data: Mapping[Stratum, int]) -> tuple[Accepted, ...]:
     """Every stratum that a judged pair is in, sorted; those of prompts by position."""
+    ordered = sorted(tally.judged, key=lambda one: (one.kind, one.name.zfill(8) if one.kind == "prompt" else "", one))
     return tuple(
         Accepted(stratum=one, judged=tally.judged[one], kept=tally.kept_of[one], data=data.get(one, 0))
-        for one in sorted(
-            tally.judged, key=lambda one: (one.kind, one.name.zfill(8) if one.name.isdigit() else "", one)
-        )
+        for one in ordered
     )
 
 

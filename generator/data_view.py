@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from generator.plan import Plan
 from generator.provenance import Provenance
 from generator.records import FileRecord
+from generator.restored import RESTORED, RestoredObjects
 from generator.schema import ROW_GROUP_ROWS, pairs_schema
 from generator.selection import Selection, judged_table, remembering
 from generator.store import Source, Store, shard_name
@@ -47,7 +48,8 @@ class DataView:
         reasons: why pairs were left out, sorted; a pair may have several.
         flags: bounds that pairs in `data/` do not meet, of filters with `action: keep`, sorted.
         strata: pairs in `data/` by stratum.
-        files: relative to the dataset, sorted by path.
+        files: of `data/`, relative to the dataset, sorted by path.
+        objects: DICOM of restored pairs, in the same way.
     """
 
     rows: int
@@ -58,6 +60,7 @@ class DataView:
     flags: Mapping[str, int]
     strata: Mapping[Stratum, int]
     files: tuple[FileRecord, ...]
+    objects: tuple[FileRecord, ...] = ()
 
 
 def build_data_view(
@@ -81,16 +84,21 @@ def build_data_view(
     """
     limit = total_bytes / max(1, -(-total_bytes // file_bytes))
     draft = store.new_attempt(0, 0)
+    folder = draft / "objects" / RESTORED
+    folder.mkdir(parents=True)
+    objects = RestoredObjects(provenance, plan.spec.output.dicom, folder)
     try:
         with remembering(draft) as seen:
             schema, chosen = pairs_schema(provenance), Selection(policy or ViewPolicy(), plan, seen)
-            paths = _write_files(draft, _chosen_rows(store, plan.shards, schema, chosen), schema, limit)
+            paths = _write_files(draft, _chosen_rows(store, plan.shards, schema, chosen, objects), schema, limit)
         made = draft / DATA
         made.mkdir()
         for number, path in enumerate(paths):
             path.rename(made / f"train-{number:05d}-of-{len(paths):05d}.parquet")
         files = tuple(file_record(path, f"{DATA}/{path.name}") for path in sorted(made.iterdir()))
         store.replace_folder(DATA, made)
+        if objects.files or store.files(RESTORED):
+            store.replace_folder(RESTORED, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return DataView(
@@ -102,6 +110,7 @@ def build_data_view(
         flags=dict(sorted(chosen.flags.items())),
         strata=dict(sorted(chosen.data.items())),
         files=files,
+        objects=tuple(sorted(objects.files, key=lambda one: one.path)),
     )
 
 
@@ -120,7 +129,9 @@ def file_record(source: Source, name: str) -> FileRecord:
     return FileRecord(path=name, size=size, sha256=digest.hexdigest())
 
 
-def _chosen_rows(store: Store, shards: int, schema: pa.Schema, chosen: Selection) -> Iterator[pa.Table]:
+def _chosen_rows(
+    store: Store, shards: int, schema: pa.Schema, chosen: Selection, objects: RestoredObjects
+) -> Iterator[pa.Table]:
     """The rows of every shard in order that `data/` holds; dropped ones too where the policy decides anew."""
     names = (PAIRS_FILE, REJECTED_FILE) if chosen.policy.decide else (PAIRS_FILE,)
     sources = store.sources(f"{shard_name(index)}/{name}" for index in range(shards) for name in names)
@@ -134,7 +145,9 @@ def _chosen_rows(store: Store, shards: int, schema: pa.Schema, chosen: Selection
             batch = table.take(pa.array(places))
             rows = batch.drop_columns(["image"]).to_pylist()
             mask = [chosen.decide(row, kept=kept[place]).taken for row, place in zip(rows, places, strict=True)]
-            yield batch.filter(pa.array(mask, pa.bool_()))
+            taken = [place for place, chosen_one in zip(places, mask, strict=True) if chosen_one]
+            restored = [number for number, place in enumerate(taken) if not kept[place]]
+            yield objects.described(batch.filter(pa.array(mask, pa.bool_())), restored)
 
 
 def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:

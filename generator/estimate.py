@@ -15,9 +15,9 @@ from generator.spec import GenerateSpec
 # Sustained FLOP/s of one device: an H200 at the useful rate of a fused engine, and one CPU thread with AVX-512.
 GPU_FLOPS = {"float32": 4.0e13, "bfloat16": 6.0e14, "float16": 6.0e14}
 THREAD_FLOPS = {"float32": 4.5e10, "bfloat16": 1.0e11, "float16": 1.0e10}
-# The agreement scores read two mask sets, or one, or one with a control for every third pair: the most that takes no
+# The agreement scores read two mask sets, or one, or one with a control for every fourth pair: the most that takes no
 # more than this share of sampling. Control included, and as if no row were remembered.
-SCORING_ROWS = (11.0, 5.0, 3 + 2 / 3)
+SCORING_ROWS = (11.0, 5.0, 3.5)
 SHARE_OF_SAMPLING = 0.25
 # How much of the report slots a report fills that is written until it ends; 13 of 24 is what was measured.
 WRITTEN = 0.5

@@ -84,7 +84,8 @@ def finalise(
     with store.draft(CARD) as path:
         path.write_text(card, encoding="utf-8")
     head = manifest_head(ruled, provenance, facts, sums, view, policy.calibration, refiltered=rules is not None)
-    files, records = _files(store, plan, provenance, view.files), shard_records(store, shards, provenance)
+    files = _files(store, plan, provenance, (*view.files, *view.objects))
+    records = shard_records(store, shards, provenance)
     with store.draft(MANIFEST) as path:
         write_manifest(path, head, files, facts.device, records)
     return Totals(

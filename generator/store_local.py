@@ -94,11 +94,12 @@ class LocalStore:
         (self.out / name).unlink(missing_ok=True)
 
     def replace_folder(self, name: str, made: Path) -> None:
-        """The folder is the one that was made, and nothing is left of an earlier one."""
+        """The folder is the one that was made, and nothing is left of an earlier one; an empty one is not there."""
         target = self.out / name
         if target.exists():
             target.rename(made.with_name("replaced"))
-        made.rename(target)
+        if any(made.iterdir()):
+            made.rename(target)
 
     def new_attempt(self, index: int, attempt: int) -> Path:
         """An empty folder that nobody else writes to, on the file system of the dataset."""

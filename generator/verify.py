@@ -15,6 +15,7 @@ from generator.errors import InputError, StoreError, VerifyError
 from generator.manifest import read_manifest
 from generator.provenance import Provenance, provenance_of
 from generator.records import ReplicaFacts, ShardRecord
+from generator.restored import RESTORED
 from generator.rounds import ROUNDS
 from generator.schema import ROW_GROUP_ROWS, pairs_schema, rejected_schema
 from generator.spec import GenerateSpec
@@ -138,7 +139,7 @@ class _Check:
 
     def _hash_files(self) -> None:
         """Compares every file with the manifest; a file that is not in it is a problem too."""
-        there = {name for place in ("shards", DATA, ROUNDS) for name in self.store.files(place)}
+        there = {name for place in ("shards", DATA, ROUNDS, RESTORED) for name in self.store.files(place)}
         known = there | {name for name in self.expected if "/" not in name and self.store.exists(name)}
         sources = self.store.sources(name for name in self.expected if name in known)
         for path, entry in self.expected.items():
@@ -218,7 +219,8 @@ class _Check:
         if pixels.shape[:2] != (row["height"], row["width"]):
             found = f"{pixels.shape[1]} x {pixels.shape[0]}"
             yield f"image is {found} pixels, the row says {row['width']} x {row['height']}"
-        if dicom and self.spec.output.dicom is not None:
+        restored = (row["dicom_path"] or "").startswith(f"{RESTORED}/")
+        if (dicom or restored) and self.spec.output.dicom is not None:
             from generator.verify_dicom import dicom_problems
 
             self.dicom_objects += 2

@@ -17,6 +17,7 @@ from generator.dicom_objects import read_object
 from generator.dicom_structure import structure_problems
 from generator.errors import InputError
 from generator.provenance import Provenance
+from generator.restored import RESTORED
 from generator.spec_sections import DicomSection
 from generator.store import Store
 from generator.writers.dicom import TRANSFER_SYNTAXES
@@ -45,14 +46,14 @@ def dicom_problems(
 
     Args:
         store: of the dataset.
-        row: of `pairs.parquet`.
+        row: of `pairs.parquet`, or of `data/` where its objects are restored ones.
         pixels: of the row's image.
         provenance: of the job.
         section: `output.dicom` of the job.
     """
     place = row["dicom_path"]
     wanted = f"shards/{row['shard']:06d}/{object_path(row['pair_id'], IMAGE_FILE, section.archive)}"
-    if place != wanted:
+    if place not in (wanted, f"{RESTORED}/{row['pair_id']}/{IMAGE_FILE}"):
         yield f"dicom_path is {place!r}, where the job writes {wanted}"
         return
     try:

@@ -43,7 +43,7 @@ class Effort:
         return passes_per_pair(self.ratios) + 2 * len(self.ratios) / self.control_every
 
 
-EFFORTS = (Effort(), Effort(ratios=LEAN_RATIOS), Effort(ratios=LEAN_RATIOS, control_every=3))
+EFFORTS = (Effort(), Effort(ratios=LEAN_RATIOS), Effort(ratios=LEAN_RATIOS, control_every=4))
 
 
 def passes_per_pair(ratios: Sequence[float]) -> int:

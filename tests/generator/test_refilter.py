@@ -1,25 +1,31 @@
 """Another policy on stored scores gives what a job with that policy would have given."""
 
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from generator.data_view import build_data_view
 from generator.dataset import open_dataset
-from generator.errors import SpecError, StoreError
+from generator.dicom_objects import read_object
+from generator.errors import SpecError, StoreError, VerifyError
 from generator.job import run_job
 from generator.manifest import read_manifest
 from generator.refilter import refilter
 from generator.store import SUCCESS, store_at
 from generator.verify import verify
 from generator.view_policy import LEAST_CONTROLS, Calibration, calibrate, view_policy
+from generator.writers.dicom_archive import beside
 from tests.generator.pair_factory import commit_shard, make_judged, make_pair, make_provenance, make_spec, roomy_plan
 from tests.generator.test_relations import near_copy
 from tests.generator.toy_replica import PARTS, content_of, toy_job
 
+# Identifiers, names and the sequences that hold some of them are made of the job's digest, and the jobs differ.
+OF_THE_JOB = ("UI", "LO", "PN", "SQ", "ST")
 POLICIES = [
     [{"name": "agreement"}],
     [{"name": "agreement", "drop_below": 0.25}, {"name": "report_form", "drop_below": 0.5}],
@@ -165,3 +171,35 @@ def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(tmp_path):
     assert indices(spec) == rows
     assert content_of(out) == content
     assert any("keeps to the filters of the last `medim refilter`" in message for message in told)
+
+
+def values_of(dataset):
+    return [one for one in dataset if one.VR not in OF_THE_JOB]
+
+
+@pytest.mark.parametrize("archive", [None, "zip"])
+def test_pairs_that_come_back_have_the_dicom_that_their_shard_would_have_written(tmp_path, archive):
+    output = {"dir": str(tmp_path / "out"), "dicom": {"archive": archive}}
+    lenient = [{"name": "agreement"}]
+    spec = made(toy_job(tmp_path, tmp_path / "weights", output=output))
+    whole = {"dir": str(tmp_path / "whole"), "dicom": {"archive": archive}}
+    expected = made(toy_job(tmp_path, tmp_path / "weights", filters=lenient, output=whole))
+    before = content_of(tmp_path / "out")
+    result = refilter(tmp_path / "out", toy_job(tmp_path, tmp_path / "weights", filters=lenient, output=output))
+    restored = [row for row in open_dataset(tmp_path / "out").rows() if row.dicom_path.startswith("restored/")]
+    assert result.restored == len(restored) > 0
+    assert verify(tmp_path / "out").dicom_objects == 16
+    twins = {row.pair_index: row for row in open_dataset(expected.output.dir).rows()}
+    for row in restored:
+        for name in ("image.dcm", "report.dcm"):
+            mine = dcmread(io.BytesIO(read_object(tmp_path / "out", beside(row.dicom_path, name))))
+            twin = beside(twins[row.pair_index].dicom_path, name)
+            theirs = dcmread(io.BytesIO(read_object(tmp_path / "whole", twin)))
+            assert values_of(mine) == values_of(theirs)
+    (tmp_path / "out" / restored[0].dicom_path).write_bytes(b"")
+    with pytest.raises(VerifyError, match="restored/"):
+        verify(tmp_path / "out")
+    refilter(tmp_path / "out", spec)
+    # The manifest says that its filters were given later, although they are the job's own.
+    assert {**content_of(tmp_path / "out"), "manifest.json": ""} == {**before, "manifest.json": ""}
+    assert not (tmp_path / "out" / "restored").exists()

@@ -20,12 +20,12 @@ from unittest import mock
 import torch
 
 from benchmarks.context import ROOT, context, deliver, parser
-from generator.filters import build_judge
 from generator.plan import make_plan
 from generator.records import Judged
 from generator.replica import load_replica
 from generator.spec import GenerateSpec, parse_spec
 from generator.spec_yaml import read_yaml
+from generator.vocabulary import build_judge
 from generator.writers import build_writers
 from model import checkpoint
 from model.backbone import Backbone

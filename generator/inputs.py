@@ -29,12 +29,19 @@ def count_inputs(spec: GenerateSpec) -> int:
 
 
 def digest_inputs(spec: GenerateSpec) -> dict[str, str]:
-    """Hex sha256 of every input file by name, sorted; empty for phantoms, which the spec determines."""
+    """Hex sha256 of every input file by name, sorted, and of the filters' word lists by the key that names them.
+
+    Phantoms have none: the spec determines them.
+    """
+    from generator.vocabulary import vocabulary_sha256
+
     if isinstance(spec.inputs, ParquetInputs):
-        return digests(open_column(spec.inputs, spec.task, spec.source))
-    if isinstance(spec.inputs, FileInputs):
-        return digests_of(image_files(spec.inputs, spec.source))
-    return {}
+        found = digests(open_column(spec.inputs, spec.task, spec.source))
+    elif isinstance(spec.inputs, FileInputs):
+        found = digests_of(image_files(spec.inputs, spec.source))
+    else:
+        found = {}
+    return found | vocabulary_sha256(spec)
 
 
 def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantined]]:

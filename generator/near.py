@@ -1,8 +1,7 @@
-"""How alike two pairs are: perceptual hashes and embeddings of images, MinHash of reports, and an index over both.
+"""How alike two pairs are: perceptual hashes and embeddings of images, MinHash of reports.
 
-An index compares with everything that it holds, a block at a time. It needs about 1 kB per pair, and time that grows
-with the square of the pairs: about a minute for 100,000 radiographs. For more than that, leave `near_duplicates`
-without bounds and use a tool of your own on the stored signatures.
+`NearIndex` tells how like the most similar pair is, by a comparison with all that it holds: for the pairs of a shard.
+Whether any of a whole dataset is beyond a bound, `generator.near_index` tells much faster.
 Sources: Zauner 2010 (phash); Broder 1997 (MinHash).
 """
 
@@ -79,8 +78,7 @@ class _Room:
         self._phash = np.empty((_BLOCK, first.phash.size), np.uint64)
         self._minhash = np.empty((_BLOCK, first.minhash.size), np.uint32)
         self._embedding = np.empty((_BLOCK, first.embedding.size), np.float32)
-        # Stained tissue is texture, which a perceptual hash does not hold; see docs/benchmarks.md.
-        self._embedded = first.domain == "pathology" and bool(np.any(first.embedding))
+        self._embedded = is_embedded(first)
 
     def add(self, signature: Signature) -> None:
         if self._size == len(self._phash):
@@ -103,6 +101,14 @@ class _Room:
         return Nearest(
             image=float(image.max()), report=float(report.max()), both=float(np.minimum(image, report).max())
         )
+
+
+def is_embedded(signature: Signature) -> bool:
+    """Whether images are compared by embedding.
+
+    Stained tissue is texture, which a perceptual hash does not hold; see docs/benchmarks.md.
+    """
+    return signature.domain == "pathology" and bool(np.any(signature.embedding))
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -207,16 +207,17 @@ class Plan:
 
 
 def make_plan(spec: GenerateSpec) -> Plan:
-    """The plan of a job without rounds; reads the inputs' row counts, and nothing else from disk.
+    """The plan of a job without rounds; reads the inputs' row counts and the filters' word lists, and nothing else.
 
     Raises:
         SpecError: inputs, findings, kinds of pairs or filter options that do not exist, or a budget below the plan.
     """
     from generator.filters import build_filters
+    from generator.vocabulary import with_words
 
     check_prompts(spec.prompts, spec.source)
     try:
-        build_filters(spec)
+        build_filters(with_words(spec))
     except SpecError as error:
         raise SpecError(f"{spec.source}: {error}") from error
     pairs = count_inputs(spec) if spec.inputs is not None else sum(section.pairs for section in spec.prompts)

@@ -34,7 +34,7 @@ class Parts:
 
     facts: str = "generator.replica:checkpoint_facts"
     replica: str = "generator.replica:load_replica"
-    judge: str = "generator.filters:build_judge"
+    judge: str = "generator.vocabulary:build_judge"
     writers: str = "generator.writers:build_writers"
 
 

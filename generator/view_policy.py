@@ -20,9 +20,9 @@ from generator.filters.duplicates import NAME as DUPLICATES
 from generator.filters.near_duplicates import NAME as NEAR
 from generator.filters.near_duplicates import compared_by
 from generator.filters.threshold import Threshold
-from generator.near import NearIndex, Signature, minhash, phash_of
+from generator.near import Signature, minhash, phash_of
+from generator.near_index import NearCopies
 from generator.records import Action
-from generator.relations import chosen
 from generator.schema import SCORE_PREFIX
 from generator.spec import GenerateSpec
 
@@ -71,8 +71,7 @@ class ViewPolicy:
         again: reasons of the rules whose action is `regenerate`, on stored scores; None for no such rule.
         flags: reasons of the rules whose action is `keep`, on stored scores; None for no such rule.
         calibration: what wrongly dealt pairs say, by domain; empty where the job asks for no rate.
-        near: kept range of the similarity to rows that were taken; None compares nothing.
-        by: which similarity.
+        near: rows that were taken, and how like them a further one may be; None compares nothing.
         actions: of the filters that are decided here, by name.
     """
 
@@ -80,10 +79,8 @@ class ViewPolicy:
     again: Decide | None = None
     flags: Decide | None = None
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
-    near: Threshold | None = None
-    by: str = "both"
+    near: NearCopies | None = None
     actions: Mapping[str, Action] = field(default_factory=dict)
-    _index: NearIndex = field(default_factory=NearIndex)
 
     @property
     def copies_again(self) -> bool:
@@ -110,8 +107,10 @@ class ViewPolicy:
             return Look(reasons=reasons, again=self.again is not None and bool(self.again(scores)))
         flags = self.flags(scores) if self.flags else ()
         found = self._wrong(row["domain"], scores)
-        signature = None if self.near is None or self._out(AGREEMENT, found) else _signature(row)
-        near = () if signature is None else self._too_near(signature)
+        signature, near = None, tuple[str, ...]()
+        if self.near is not None and not self._out(AGREEMENT, found):
+            signature = _signature(row)
+            near = self.near.reasons(signature)
         for name, more in ((AGREEMENT, found), (NEAR, near)):
             if self._out(name, more):
                 return Look(reasons=more, again=self.actions.get(name) == "regenerate", flags=flags)
@@ -120,8 +119,8 @@ class ViewPolicy:
 
     def took(self, look: Look) -> None:
         """The row was taken: later ones are compared with it."""
-        if look.signature is not None:
-            self._index.add(look.signature)
+        if self.near is not None and look.signature is not None:
+            self.near.add(look.signature)
 
     def _out(self, name: str, reasons: tuple[str, ...]) -> bool:
         return bool(reasons) and self.actions.get(name) != "keep"
@@ -132,10 +131,6 @@ class ViewPolicy:
             return ()
         reasons = Threshold(name=AGREEMENT, below=one.bound).reasons(scores[AGREEMENT])
         return tuple(reason.replace(AGREEMENT, f"{AGREEMENT} of wrong pairs") for reason in reasons)
-
-    def _too_near(self, signature: Signature) -> tuple[str, ...]:
-        assert self.near is not None
-        return self.near.reasons(chosen(self._index.nearest(signature), self.by))
 
 
 def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, redecide: bool = False) -> ViewPolicy:
@@ -156,8 +151,7 @@ def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, re
         again=build_decide(spec, ["regenerate"]),
         flags=build_decide(spec, ["keep"]),
         calibration={} if rate is None else calibrate(controls, rate),
-        near=None if near.below is None and near.above is None else near,
-        by=compared_by(rules[NEAR]),
+        near=None if near.below is None and near.above is None else NearCopies(near, compared_by(rules[NEAR])),
         actions={name: rules[name].action for name in (AGREEMENT, NEAR, DUPLICATES)},
     )
 

@@ -115,6 +115,7 @@ def test_import_rule_holds(folder, rule):
         ("generator/filters/a.py", "from pathlib import Path", filter_rule),
         ("generator/filters/a.py", "from generator.records import Shard", filter_rule),
         ("generator/filters/a.py", "from generator.store import commit", filter_rule),
+        ("generator/filters/a.py", "from generator.vocabulary import vocabulary_text", filter_rule),
         ("generator/experiments/a.py", "from pyarrow.parquet import read_table", dataset_rule),
         ("generator/experiments/a.py", "pq.read_table('data')", dataset_rule),
         ("generator/experiments/a.py", "import pyarrow.dataset", dataset_rule),

@@ -148,8 +148,8 @@ def build_decide(spec: Filtered, actions: Sequence[Action] = ("drop", "regenerat
     rules = {
         name: rule for name, rule in policy(spec).items() if name != near_duplicates.NAME and rule.action in actions
     }
-    # Judges of other distributions are not needed: their numbers are there.
-    built = {name: FILTERS[name](rule) for name, rule in rules.items() if name in FILTERS}
+    # Judges of other distributions are not needed, nor the words of `nonwords`: their numbers are there.
+    built = {name: FILTERS[name](rule) for name, rule in rules.items() if name in FILTERS and name != wording.NONWORDS}
     deciders = {name: one for name, one in built.items() if isinstance(one, Decider)}
     thresholds = {name: Threshold.of(rule) for name, rule in rules.items()}
 

@@ -1,7 +1,7 @@
 """Which words are words: those of the embedded grammars, a list of our own, and what regular endings make of them.
 
 The list holds the plain English and the vocabulary of radiology and pathology that reports are made of. It is no
-dictionary: a job of another kind of text adds its own words (`filters: nonwords: options.words`).
+dictionary: a job of another kind of text adds its own words (`filters: nonwords: options.words` and `lexicon`).
 """
 
 from __future__ import annotations
@@ -151,20 +151,29 @@ def lexicon() -> frozenset[str]:
     return frozenset(WORD.findall(f"{_ENGLISH} {_MEDICAL} {grammar.lower()}"))
 
 
+def words_of(text: str) -> frozenset[str]:
+    """The words of any text as `is_word` looks them up: one by one, in lower case, without apostrophes."""
+    return frozenset(_plain(one) for one in WORD.findall(text.lower()))
+
+
 def is_word(text: str, more: frozenset[str] = frozenset()) -> bool:
     """Whether a string of lower-case letters is a listed word, or one with a regular ending or prefix.
 
     Args:
         text: letters, with an apostrophe at most.
-        more: words beyond the list.
+        more: words beyond the list, of `words_of`.
     """
-    plain = text.removesuffix("'s").replace("'", "")
+    plain = _plain(text)
     if len(plain) <= SHORT or _listed(plain, more):
         return True
     return any(
         len(rest := plain.removeprefix(prefix)) > SHORT and rest != plain and _listed(rest, more)
         for prefix in _PREFIXES
     )
+
+
+def _plain(text: str) -> str:
+    return text.removesuffix("'s").replace("'", "")
 
 
 def _listed(text: str, more: frozenset[str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from generator.errors import SpecError
+from generator.filters.lexicon import words_of
 
 
 def known_options(name: str, given: Mapping[str, object], known: tuple[str, ...]) -> None:
@@ -47,11 +48,11 @@ def flag_option(name: str, key: str, value: object) -> bool:
 
 
 def words_option(name: str, key: str, value: object) -> frozenset[str]:
-    """The option as a set of words in lower case.
+    """The words of the listed words and terms, as the lexicon looks them up.
 
     Raises:
         SpecError: it is no list of text.
     """
     if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
         raise SpecError(f"filters: {name}: options.{key} is {value!r:.80}; give a list of words.")
-    return frozenset(one.strip().lower() for one in value)
+    return words_of("\n".join(value))

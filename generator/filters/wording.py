@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
+from generator.errors import SpecError
 from generator.filters.lexicon import SHORT, WORD, is_word
 from generator.filters.observations import contradictions, mentions
 from generator.filters.options import known_options, words_option
@@ -15,6 +16,9 @@ from generator.records import Pair, Verdict
 
 NONWORDS, REFERENCES, CONTRADICTIONS = "nonwords", "references", "contradictions"
 REFERENCE_SCORES = (REFERENCES, "references_prior", "references_view")
+LEXICON = "lexicon"
+LEXICON_KEY = f"filters.{NONWORDS}.options.{LEXICON}"
+OPTIONS = ("words", LEXICON)
 SCORES = (NONWORDS, *REFERENCE_SCORES, CONTRADICTIONS)
 DEFAULTS: dict[str, FilterRule] = {name: DefaultRule(name=name) for name in (NONWORDS, REFERENCES, CONTRADICTIONS)}
 PRIOR = re.compile(
@@ -46,7 +50,7 @@ class Nonwords:
 
     Attributes:
         threshold: kept range.
-        words: that the job adds to the lexicon, in lower case.
+        words: that the job adds to the lexicon, by itself or, read beforehand, by a file.
     """
 
     threshold: Threshold
@@ -58,10 +62,14 @@ class Nonwords:
         """The filter a job file asks for.
 
         Raises:
-            SpecError: an option is unknown, or `words` is no list of words.
+            SpecError: an option is unknown, `words` is no list of words, or `lexicon` has not been read.
         """
-        known_options(NONWORDS, rule.options, ("words",))
-        return cls(threshold=Threshold.of(rule), words=words_option(NONWORDS, "words", rule.options.get("words", [])))
+        known_options(NONWORDS, rule.options, OPTIONS)
+        words = words_option(NONWORDS, "words", rule.options.get("words", []))
+        read = rule.options.get(LEXICON, frozenset())
+        if not isinstance(read, frozenset):
+            raise SpecError(f"{LEXICON_KEY} = {read!r:.80} has not been read; do so with `vocabulary.with_words`.")
+        return cls(threshold=Threshold.of(rule), words=words | read)
 
     def judge(self, pair: Pair) -> Verdict:
         """The share, and which words they are as a label."""

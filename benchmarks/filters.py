@@ -20,20 +20,16 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.context import context, deliver, parser
 from benchmarks.planted import PLANT
-from generator.estimate import sampling_rows
+from benchmarks.scoring import TASKS, share
 from generator.filters import build_filters
 from generator.filters.agreement import both_ways
 from generator.near import NearIndex, sign
 from generator.phantoms import OPENING, draw, read_findings
 from generator.records import Domain, Pair, PairRequest, Prompt
-from generator.spec import GenerateSpec
-from generator.spec_sections import FilterSection, SamplingSection
+from generator.spec_sections import FilterSection
 from model import checkpoint
 from model.medim import Given, Medim
-from model.noise import CounterDraws
-from model.sampler import Sampler
-from model.sampling import Batch, Order, Sampling
-from model.scoring import LEAN_RATIOS, MASK_RATIOS, Scorer, Scores, affordable_ratios
+from model.scoring import LEAN_RATIOS, MASK_RATIOS, Scores
 from model.text import TextError
 
 BATCH = 16
@@ -55,7 +51,6 @@ FAULTS: dict[str, tuple[str, int]] = {
     "wrong_report": ("agreement", -1),
     "swapped_sides": ("agreement", -1),
 }
-TASKS: dict[str, Order] = {"joint": "text_first", "report_to_image": "text_first", "image_to_report": "image_first"}
 ONLY: dict[str, Domain] = {"tint": "chest_xray", "swapped_sides": "chest_xray", "empty_glass": "pathology"}
 
 
@@ -83,45 +78,8 @@ def main() -> None:
     result: dict[str, Any] = {"benchmark": "filters", "pairs": given.pairs, "model_sha256": checkpoint.sha256(folder)}
     for domain in ("chest_xray", "pathology"):
         result[domain] = measured(model, domain, given.pairs)
-    result["scoring_share_of_sampling"] = {task: scoring_share(model, task) for task in TASKS}
+    result["scoring_share_of_sampling"] = {task: share(task, given.checkpoint) for task in TASKS}
     deliver({**result, **context("cpu")}, given.out)
-
-
-def scoring_share(model: Medim, task: str) -> dict[str, float]:
-    """CPU time of scoring one batch, control included, over that of sampling it, as a job of default settings does."""
-    section = SamplingSection()
-    sampling = Sampling(
-        order=TASKS[task],
-        **{name: getattr(section, name) for name in ("text_reveal", "steps", "text_steps", "guidance")},
-    )
-    spec = GenerateSpec.model_construct(task=task, sampling=section)
-    ratios = affordable_ratios(sampling_rows(spec))
-    phantoms = [draw("chest_xray", seed) for seed in range(BATCH)]
-    given = {"report_to_image": "report", "image_to_report": "image"}.get(task)
-    rows = [
-        Given(
-            domain="chest_xray",
-            seed=one.seed,
-            opening="" if given == "report" else OPENING["chest_xray"],
-            report=one.report if given == "report" else None,
-            image=one.image if given == "image" else None,
-        )
-        for one in phantoms
-    ]
-    state = torch.stack([model.initial_state(row) for row in rows])
-    draws = CounterDraws([row.seed for row in rows], model.layout.state_slots)
-    opening = torch.full((BATCH,), len(model.text.encode(OPENING["chest_xray"])))
-    with torch.inference_mode():
-        times = [time.process_time()]
-        batch = Batch(state=state, domains=("chest_xray",) * BATCH, draws=draws)
-        made = Sampler(model, sampling, batch).run()
-        times.append(time.process_time())
-        scorer = Scorer(model, made.state, opening, draws, ratios)
-        scorer.score()
-        scorer.others(Scorer(model, made.state.roll(1, 0), opening, draws, ratios))
-        times.append(time.process_time())
-    share = (times[2] - times[1]) / (times[1] - times[0])
-    return {"mask_sets": len(ratios), "sampling_rows": made.passes / BATCH, "share": round(share, 4)}
 
 
 def measured(model: Medim, domain: Domain, count: int) -> dict[str, Any]:

@@ -82,16 +82,22 @@ def quota_results(plan: Plan, data: Mapping[Stratum, int]) -> tuple[QuotaResult,
     )
 
 
-def balance_record(plan: Plan, data: Mapping[Stratum, int]) -> dict[str, Any] | None:
-    """What the manifest says of a job's balance; None where it has none."""
-    if plan.spec.balance is None:
+def balance_record(plan: Plan, ruled: Plan, data: Mapping[Stratum, int]) -> dict[str, Any] | None:
+    """What the manifest says of a job's balance; None where neither the job nor a later policy has one.
+
+    Args:
+        plan: of the job.
+        ruled: the same with the quotas that are in force.
+        data: pairs in `data/` by stratum.
+    """
+    if plan.spec.balance is None and ruled.spec.balance is None:
         return None
     return {
-        "budget": plan.spec.balance.budget,
+        "budget": plan.spec.balance.budget if plan.spec.balance else plan.planned,
         "planned": plan.planned,
         "made": plan.pairs,
         "rounds": [
             {"round": one.number, "pairs": len(one.repeats), "replacements": one.replacements} for one in plan.rounds
         ],
-        "quotas": [one.record() for one in quota_results(plan, data)],
+        "quotas": [one.record() for one in quota_results(ruled, data)],
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from generator.data_view import control_rows
@@ -21,16 +22,19 @@ from generator.filters.observations import labels, mentions
 from generator.plan import Plan, deal
 from generator.prompts import compose
 from generator.schema import SCORE_PREFIX
-from generator.selection import Selection, judged_table, remembering
+from generator.selection import Outcome, Selection, remembering
 from generator.spec_balance import QuotaSection
 from generator.store import Store, shard_name
 from generator.strata import STRATUM_COLUMNS, Stratum, stratum_of
 from generator.view_policy import view_policy
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
-_COLUMNS = ("image_sha256", "image_phash", "report", "embedding")
+_COLUMNS = ("image_sha256", "report")
+_NEAR_COLUMNS = ("image_phash", "embedding")
 # What is expected of an entry before it has been tried, worth one pair: it names what is wanted in its words, or not.
 PRIOR, OTHER_PRIOR = 0.5, 0.01
+# With no success in n tries, a rate above 3 / n is unlikely (95 %).
+RULE_OF_THREE = 3
 
 
 @dataclass(kw_only=True)
@@ -40,14 +44,14 @@ class Census:
     Attributes:
         data: pairs that `data/` would hold, by stratum.
         yields: the same by position in `prompts` and stratum; empty for a job with inputs.
-        open: planned pairs in whose place nothing stands yet, though a filter asks for it to be made again, sorted.
+        open: planned pairs in whose place nothing stands, because a filter wants them made again; sorted.
         sources: bool [planned] by stratum of a quota: planned pairs of which any try's report was of it; for jobs with
             inputs alone.
     """
 
     data: Counter[Stratum] = field(default_factory=Counter)
     yields: Counter[tuple[int, Stratum]] = field(default_factory=Counter)
-    open: list[int] = field(default_factory=list)
+    open: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     sources: dict[Stratum, NDArray[np.bool_]] = field(default_factory=dict)
 
 
@@ -68,57 +72,103 @@ def take_census(store: Store, plan: Plan) -> Census:
     """A look at every committed shard, under the filters of the job; images are not read."""
     policy = view_policy(plan.spec, control_rows(store, plan.shards))
     quotas = plan.spec.balance.quotas if plan.spec.balance else ()
-    census, waiting = Census(), set[int]()
+    census, taken, again = Census(), np.zeros(plan.planned, np.bool_), np.zeros(plan.planned, np.bool_)
     if plan.spec.inputs is not None:
         census.sources = {stratum_of(one, plan): np.zeros(plan.planned, np.bool_) for one in quotas}
     draft = store.new_attempt(0, 0)
     try:
         with remembering(draft) as seen:
             selection = Selection(policy, plan, seen)
-            for row, kept in _rows(store, plan):
+            for row, kept in _rows(store, plan, near=policy.near is not None):
+                if row["stage"] != "filter":
+                    _note(row, plan, again, wanted=False)  # what cannot be made is not tried again
+                    continue
                 outcome = selection.decide(row, kept=kept)
-                index = row["pair_index"]
-                if (place := plan.replaced(index)) is not None:
-                    (waiting.add if outcome.again else waiting.discard)(place)
-                for one in outcome.strata:
-                    if one in census.sources:
-                        census.sources[one][plan.origin(index)] = True
-                entry = plan.entry(index)
-                if outcome.taken and entry is not None:
-                    census.yields.update((entry, one) for one in outcome.strata)
+                _note(row, plan, again, wanted=outcome.again)
+                _note(row, plan, taken, wanted=outcome.taken, lasting=True)
+                _count(row, plan, outcome, census)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    census.data, census.open = selection.data, sorted(waiting)
+    census.data, census.open = selection.data, np.flatnonzero(again & ~taken).astype(np.int64)
     return census
+
+
+def _note(
+    row: dict[str, Any], plan: Plan, of_places: NDArray[np.bool_], *, wanted: bool, lasting: bool = False
+) -> None:
+    """Says it of the place that a row may stand in: the last row's word counts, or any row's where it is `lasting`."""
+    place = plan.replaced(row["pair_index"])
+    if place is not None and not (lasting and of_places[place]):
+        of_places[place] = wanted
+
+
+def _count(row: dict[str, Any], plan: Plan, outcome: Outcome, census: Census) -> None:
+    """The row is counted by what its quota is made from: its entry or its input."""
+    for one in outcome.strata:
+        if one in census.sources:
+            census.sources[one][plan.origin(row["pair_index"])] = True
+    entry = plan.entry(row["pair_index"])
+    if outcome.taken and entry is not None:
+        census.yields.update((entry, one) for one in outcome.strata)
+
+
+def may_grow(plan: Plan) -> bool:
+    """Whether another round is possible at all, whatever a census would find."""
+    balance = plan.spec.balance
+    if balance is None or balance.budget <= plan.pairs:
+        return False
+    return any(one.kept for one in balance.quotas) or any(one.action == "regenerate" for one in plan.spec.filters)
 
 
 def next_round(plan: Plan, census: Census) -> Plan | None:
     """The plan with the round that brings the job nearer to its balance; None where it is met, or its budget spent.
 
-    Replacements come first, then what quotas lack, by what the prompts have yielded so far. A round makes at most as
-    many pairs as there are already, for early yields are guesses, and fills its last batch where a quota asks.
+    Replacements come first, then what quotas lack, by what the prompts have yielded so far: at most as many pairs as
+    there are already, for early yields are guesses. The last batch is filled, since an empty row costs like a full one:
+    with pairs for quotas, or else with further tries of the places that are open.
     """
-    assert plan.spec.balance is not None
-    left = plan.spec.balance.budget - plan.pairs
+    balance = plan.spec.balance
+    assert balance is not None
+    left = balance.budget - plan.pairs
     if left <= 0:
         return None
-    replacements = np.asarray(census.open[:left], np.int64)
-    room = min(left - len(replacements), plan.pairs)
-    extras = [one for one in _extras(plan, census) if len(one.repeats)]
+    tries = _tries(plan)
+    again = census.open[tries[census.open] < balance.tries][:left]
+    added = _mixed(_shared(_extras(plan, census, left), min(left - len(again), plan.pairs)))
+    spare = min(-(len(again) + len(added)) % plan.spec.sampling.batch_size, left - len(again) - len(added))
+    if len(added):
+        added = np.concatenate([added, np.resize(added, spare)])
+    elif len(again):
+        again = np.concatenate([again, _further(again, balance.tries - 1 - tries[again], spare)])
+    repeats = np.concatenate([again, added])
+    return plan.extended(repeats, len(again)) if len(repeats) else None
+
+
+def _tries(plan: Plan) -> NDArray[np.int64]:
+    """How often each planned pair has been made in its own place, the first time included."""
+    again = [one.repeats[: one.replacements] for one in plan.rounds]
+    return 1 + np.bincount(np.concatenate([np.empty(0, np.int64), *again]), minlength=plan.planned)
+
+
+def _further(places: NDArray[np.int64], room: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` further tries of places, in turn, each no more often than it has room for."""
+    turns = [places[room > turn] for turn in range(int(room.max(initial=0)))]
+    return np.concatenate([np.empty(0, np.int64), *turns])[:count]
+
+
+def _shared(extras: list[Extra], room: int) -> list[Extra]:
+    """The extras cut to so many pairs in all, each in proportion to what it wants; the first ones get what is over."""
     wanted = sum(len(one.repeats) for one in extras)
-    if wanted > room:
-        extras = [Extra(quota=one.quota, repeats=one.repeats[: len(one.repeats) * room // wanted]) for one in extras]
-        extras = [one for one in extras if len(one.repeats)] or [
-            Extra(quota=one.quota, repeats=one.repeats[:room]) for one in extras[:1] if room
-        ]
-    added = _mixed(extras)
-    batch = plan.spec.sampling.batch_size
-    spare = min(-(len(replacements) + len(added)) % batch, left - len(replacements) - len(added)) if len(added) else 0
-    repeats = np.concatenate([replacements, added, np.resize(added, spare)])
-    return plan.extended(repeats, len(replacements)) if len(repeats) else None
+    if wanted <= room:
+        return extras
+    counts = [len(one.repeats) * room // wanted for one in extras]
+    for place in range(room - sum(counts)):
+        counts[place] += 1
+    cut = (Extra(quota=one.quota, repeats=one.repeats[:count]) for one, count in zip(extras, counts, strict=True))
+    return [one for one in cut if len(one.repeats)]
 
 
-def _extras(plan: Plan, census: Census) -> list[Extra]:
+def _extras(plan: Plan, census: Census, left: int) -> list[Extra]:
     """What every quota lacks, beyond what is expected of what the quotas before it add."""
     assert plan.spec.balance is not None
     expected: Counter[Stratum] = Counter()
@@ -130,8 +180,15 @@ def _extras(plan: Plan, census: Census) -> list[Extra]:
         wanted = lacking + math.isqrt(max(lacking, 0)) - expected[stratum]
         if lacking <= 0 or wanted <= 0:
             continue
-        repeats = _of_prompts if plan.spec.inputs is None else _of_inputs
-        found.append(Extra(quota=quota, repeats=repeats(plan, census, stratum, wanted, expected)))
+        of = _of_prompts if plan.spec.inputs is None else _of_inputs
+        repeats = of(plan, census, stratum, wanted, expected)
+        successes = census.data[stratum]
+        if not successes and RULE_OF_THREE * left < plan.pairs:
+            continue  # so many tries without one success: what is left will hardly bring one
+        if not successes:
+            repeats = repeats[: max(plan.spec.sampling.batch_size, plan.pairs // 4)]
+        if len(repeats):
+            found.append(Extra(quota=quota, repeats=repeats))
     return found
 
 
@@ -177,7 +234,8 @@ def _of_inputs(
     tries = 1 + np.bincount(np.concatenate([np.empty(0, np.int64), *repeats]), minlength=plan.planned)[sources]
     rate = (census.data[stratum] + PRIOR) / (tries.sum() + 1)
     count = min(math.ceil(wanted / rate), plan.pairs)
-    expected[stratum] += wanted
+    for other, of_other in census.sources.items():
+        expected[other] += int(wanted * of_other[sources].mean())
     return np.resize(sources[np.argsort(tries, kind="stable")], count)
 
 
@@ -192,14 +250,15 @@ def _mixed(extras: list[Extra]) -> NDArray[np.int64]:
     return mixed
 
 
-def _rows(store: Store, plan: Plan) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Every judged row in order, without its image, and whether its shard kept it."""
+def _rows(store: Store, plan: Plan, *, near: bool) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Every row in order, without its image, and whether its shard kept it; `near` for what near-copies are told by."""
     scores = [SCORE_PREFIX + name for name in score_names(plan.spec)]
-    names = list(dict.fromkeys([*STRATUM_COLUMNS, *_COLUMNS, *scores]))
+    names = list(dict.fromkeys([*STRATUM_COLUMNS, *_COLUMNS, *(_NEAR_COLUMNS if near else ()), *scores]))
     sources = store.sources(
         f"{shard_name(index)}/{name}" for index in range(plan.shards) for name in (PAIRS_FILE, REJECTED_FILE)
     )
     for _ in range(plan.shards):
-        kept, dropped = (judged_table(next(sources), names).to_pylist() for _ in range(2))
-        rows = [*((row, True) for row in kept), *((row, False) for row in dropped)]
+        kept = pq.read_table(next(sources), columns=names).to_pylist()
+        others = pq.read_table(next(sources), columns=[*names, "stage"]).to_pylist()
+        rows = [*(({**row, "stage": "filter"}, True) for row in kept), *((row, False) for row in others)]
         yield from sorted(rows, key=lambda row: int(row[0]["pair_index"]))

@@ -23,6 +23,7 @@ _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "
 
 def dataset_card(
     plan: Plan,
+    ruled: Plan,
     provenance: Provenance,
     tally: Tally,
     view: DataView,
@@ -32,7 +33,8 @@ def dataset_card(
     """The card as Markdown; the same dataset always gives the same text.
 
     Args:
-        plan: of the job, with the filters and quotas that are in force.
+        plan: of the job.
+        ruled: the same with the filters and quotas that are in force.
         provenance: of the job.
         tally: over the shards.
         view: what `data/` holds.
@@ -56,9 +58,9 @@ def dataset_card(
         plan=plan,
         asked=_asked(plan),
         strata=_tables(accepted(tally, view.strata), provenance),
-        quotas=quota_results(plan, view.strata),
+        quotas=quota_results(ruled, view.strata),
         calibration=calibration,
-        warnings=warnings(plan, view, calibration),
+        warnings=warnings(ruled, view, calibration),
         privacy=privacy,
         columns=columns(provenance),
         license=_license(provenance),

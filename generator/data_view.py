@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from generator.records import FileRecord
 from generator.restored import RESTORED, RestoredObjects
 from generator.schema import ROW_GROUP_ROWS, pairs_schema
 from generator.selection import Selection, judged_table, remembering
-from generator.store import Source, Store, shard_name
+from generator.store import SUCCESS, Source, Store, shard_name
 from generator.strata import Stratum
 from generator.view_policy import CONTROL_COLUMNS, ViewPolicy
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE, open_parquet
@@ -45,6 +45,7 @@ class DataView:
         duplicates: kept pairs left out, because a pair of lower index has the same image and report.
         left_out: pairs that their shard kept and the policy on the whole dataset did not.
         restored: pairs that their shard dropped and another policy takes back.
+        unwritable: pairs that it would take back too, but that cannot be written as DICOM.
         reasons: why pairs were left out, sorted; a pair may have several.
         flags: bounds that pairs in `data/` do not meet, of filters with `action: keep`, sorted.
         strata: pairs in `data/` by stratum.
@@ -56,6 +57,7 @@ class DataView:
     duplicates: int
     left_out: int
     restored: int
+    unwritable: int
     reasons: Mapping[str, int]
     flags: Mapping[str, int]
     strata: Mapping[Stratum, int]
@@ -72,7 +74,7 @@ def build_data_view(
     file_bytes: int = FILE_BYTES,
     policy: ViewPolicy | None = None,
 ) -> DataView:
-    """`data/train-XXXXX-of-XXXXX.parquet` exist, all of them, and nothing else is in `data/`.
+    """`data/train-XXXXX-of-XXXXX.parquet` exist, all of them, and nothing else is in `data/`; `_SUCCESS` is gone.
 
     Args:
         store: of the dataset.
@@ -96,6 +98,8 @@ def build_data_view(
         for number, path in enumerate(paths):
             path.rename(made / f"train-{number:05d}-of-{len(paths):05d}.parquet")
         files = tuple(file_record(path, f"{DATA}/{path.name}") for path in sorted(made.iterdir()))
+        # From here on the dataset is not complete, and not a moment before: what is refused above leaves it as it was.
+        store.remove(SUCCESS)
         store.replace_folder(DATA, made)
         if objects.files or store.files(RESTORED):
             store.replace_folder(RESTORED, folder)
@@ -106,6 +110,7 @@ def build_data_view(
         duplicates=chosen.copies,
         left_out=chosen.left_out,
         restored=chosen.restored,
+        unwritable=chosen.unwritable,
         reasons=dict(sorted(chosen.reasons.items())),
         flags=dict(sorted(chosen.flags.items())),
         strata=dict(sorted(chosen.data.items())),
@@ -144,10 +149,16 @@ def _chosen_rows(
             places = order[start : start + ROW_GROUP_ROWS]
             batch = table.take(pa.array(places))
             rows = batch.drop_columns(["image"]).to_pylist()
-            mask = [chosen.decide(row, kept=kept[place]).taken for row, place in zip(rows, places, strict=True)]
-            taken = [place for place, chosen_one in zip(places, mask, strict=True) if chosen_one]
-            restored = [number for number, place in enumerate(taken) if not kept[place]]
-            yield objects.described(batch.filter(pa.array(mask, pa.bool_())), restored)
+            mask = [
+                chosen.decide(row, kept=kept[place], write=_with_image(batch, number, objects)).taken
+                for number, (row, place) in enumerate(zip(rows, places, strict=True))
+            ]
+            yield objects.described(batch.filter(pa.array(mask, pa.bool_())))
+
+
+def _with_image(batch: pa.Table, number: int, objects: RestoredObjects) -> Callable[[Mapping[str, Any]], bool]:
+    """Writes the objects of a row of the batch, with the image that the row comes without."""
+    return lambda row: objects.write({**row, "image": batch.column("image")[number].as_py()})
 
 
 def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ from generator.rounds import round_name
 from generator.spec import GenerateSpec
 from generator.spec_balance import BalanceSection
 from generator.spec_sections import FilterSection
-from generator.store import SUCCESS, Store, shard_name, store_at
+from generator.store import Store, shard_name, store_at
 from generator.tally import shard_records, tally
 from generator.view_policy import view_policy
 
@@ -71,19 +71,18 @@ def finalise(
     store = store_at(out)
     provenance, shards = provenance_of(spec, facts), plan.shards
     sums = tally(store, plan, provenance)
-    store.remove(SUCCESS)
     policy = view_policy(rules or spec, control_rows(store, shards), redecide=rules is not None)
     ruled = plan if rules is None else replace(plan, spec=rules)
     view = build_data_view(store, ruled, provenance, total_bytes=sums.pairs_bytes, policy=policy)
     tiles = choose_tiles(open_dataset(store))
     sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
     privacy = current_privacy(store, view.files)
-    card = dataset_card(ruled, provenance, sums, view, policy.calibration, privacy)
+    card = dataset_card(plan, ruled, provenance, sums, view, policy.calibration, privacy)
     with store.draft(CONTACT_SHEET) as path:
         path.write_bytes(sheet)
     with store.draft(CARD) as path:
         path.write_text(card, encoding="utf-8")
-    head = manifest_head(ruled, provenance, facts, sums, view, policy.calibration, refiltered=rules is not None)
+    head = manifest_head(plan, ruled, provenance, facts, sums, view, policy.calibration)
     files = _files(store, plan, provenance, (*view.files, *view.objects))
     records = shard_records(store, shards, provenance)
     with store.draft(MANIFEST) as path:

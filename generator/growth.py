@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from generator.acceptance import quota_results
-from generator.balance import Census, next_round, take_census
+from generator.balance import Census, may_grow, next_round, take_census
 from generator.events import Progress
 from generator.plan import Plan
 from generator.records import Shard
-from generator.rounds import round_name, round_text, with_round
+from generator.rounds import round_name, round_text, with_round, with_rounds
 from generator.store import Store
 
 
@@ -16,12 +16,29 @@ class Growth:
 
     Args:
         store: of the dataset.
-        plan: of the job, with the rounds that the dataset has.
-        progress: is told of every round.
+        plan: of the job, without rounds; those that the dataset has are read.
     """
 
-    def __init__(self, store: Store, plan: Plan, progress: Progress) -> None:
-        self._store, self.plan, self._progress = store, plan, progress
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self._store, self._planned = store, plan
+        self._progress: Progress | None = None
+        self.plan = with_rounds(plan, store)
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether another round may follow."""
+        return may_grow(self.plan)
+
+    def tells(self, progress: Progress) -> None:
+        """From now on, this is told of every round."""
+        self._progress = progress
+        progress.grown(self.plan.shards, self.plan.pairs)
+
+    def holds(self, shard: int) -> bool:
+        """Whether the plan has a shard of this index; rounds that another driver wrote meanwhile count."""
+        if shard >= self.plan.shards:
+            self.plan = with_rounds(self._planned, self._store)
+        return shard < self.plan.shards
 
     def shard(self, index: int) -> Shard:
         """The shard of this index, planned or added."""
@@ -33,7 +50,10 @@ class Growth:
 
     def more(self) -> range:
         """The shards of the next round; none where nothing is left to add. Every earlier shard is committed."""
-        if self.plan.spec.balance is None:
+        assert self._progress is not None
+        rotten = sum(self._progress.sick.values()) > self.plan.spec.compute.max_quarantined
+        # Too many rows are missing: what follows from the others would not be what follows when they are mended.
+        if rotten or not may_grow(self.plan):
             return range(0)
         census = take_census(self._store, self.plan)
         grown = next_round(self.plan, census)

@@ -11,9 +11,8 @@ from generator.events import OnEvent, Progress
 from generator.finalise import finalise, standing_rules
 from generator.growth import Growth
 from generator.manifest import read_manifest
-from generator.plan import Plan, make_plan, plan_record
+from generator.plan import make_plan, plan_record
 from generator.records import ReplicaFacts, Shard, ShardRecord
-from generator.rounds import with_rounds
 from generator.scheduling import Schedule
 from generator.spec import GenerateSpec
 from generator.spec_sections import is_url
@@ -83,18 +82,17 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     facts: ReplicaFacts = imported(parts.facts)(spec)
     open_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
-    plan = with_rounds(plan, store)
-    done: set[int] = set()
-    progress = Progress(plan.shards, plan.pairs, _checked(store, plan, facts, done), on_event)
-    missing = [index for index in range(plan.shards) if index not in done]
-    progress.tell("opened", f"{spec.name}: {len(missing)} of {plan.shards} shards to make, in {store}")
-    growth = Growth(store, plan, progress)
+    growth, done = Growth(store, plan), set[int]()
+    progress = Progress(plan.shards, plan.pairs, _checked(store, growth, facts, done), on_event)
+    growth.tells(progress)
+    missing = [index for index in range(growth.plan.shards) if index not in done]
+    progress.tell("opened", f"{spec.name}: {len(missing)} of {growth.plan.shards} shards to make, in {store}")
     if not missing and not store.exists(SUCCESS):
         missing = list(growth.more())
     if missing:
         store.remove(SUCCESS)
         setup = StationSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
-        schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth.more)
+        schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
         facts = _execute(setup, schedule, growth.shard, progress, local=local)
     made, plan = growth.plan.shards - len(done), growth.plan
     if missing or not store.exists(SUCCESS):
@@ -119,19 +117,25 @@ def _execute(
     return run_on_ray(setup, schedule, shard_of, progress)
 
 
-def _checked(store: Store, plan: Plan, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
+def _checked(store: Store, growth: Growth, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
     """The committed shards, all of them this job's, one at a time; their indices are added to `done`.
 
     Raises:
         StoreError: one is damaged, or of another job.
     """
     for record in store.committed():
-        mine = (record.spec_sha256, record.model_sha256) == (plan.spec_sha256, facts.model_sha256)
-        if record.index >= plan.shards or not mine:
+        if not growth.holds(record.index):
+            end = growth.plan.shards
+            raise StoreError(
+                f"{store}: shard {record.index} is beyond the {end} shards of plan.json and rounds/. If a file of "
+                f"rounds/ was lost, put it back, or delete the shards from {end} on: they are made again."
+            )
+        spec_sha256 = growth.plan.spec_sha256
+        if (record.spec_sha256, record.model_sha256) != (spec_sha256, facts.model_sha256):
             raise StoreError(
                 f"{store}: shard {record.index} was made from spec {record.spec_sha256[:12]} and weights "
-                f"{record.model_sha256[:12]}, this job has {plan.spec_sha256[:12]}, {facts.model_sha256[:12]} and "
-                f"{plan.shards} shards. Somebody put it there: move it away and run again."
+                f"{record.model_sha256[:12]}, this job has {spec_sha256[:12]} and {facts.model_sha256[:12]}. Somebody "
+                "put it there: move it away and run again."
             )
         done.add(record.index)
         yield record

@@ -48,7 +48,7 @@ def run_local(
                     progress.tell("note", outcome.note)
                 if outcome.record:
                     progress.committed(outcome.record)
-            if draining.is_set() and not schedule.finished():
+            if draining.is_set() and schedule.unfinished:
                 raise DrainedError(
                     f"stopped on SIGTERM, {schedule.outstanding} shards left; run the same command to go on."
                 )

@@ -24,26 +24,25 @@ MANIFEST = "manifest.json"
 
 def manifest_head(
     plan: Plan,
+    ruled: Plan,
     provenance: Provenance,
     facts: ReplicaFacts,
     tally: Tally,
     view: DataView,
     calibration: Mapping[str, Calibration],
-    *,
-    refiltered: bool = False,
 ) -> dict[str, Any]:
     """All of the manifest but its two long lists, `files` and `run.shards`.
 
     Args:
-        plan: of the job, with the filters and quotas that are in force.
+        plan: of the job.
+        ruled: the same plan; another one if a later `medim refilter` put other filters and quotas in force.
         provenance: of the job.
         facts: of the replica that ran.
         tally: over the shards.
         view: what `data/` holds.
         calibration: what wrongly dealt pairs say, by domain.
-        refiltered: whether filters and quotas are those of a later `medim refilter`.
     """
-    spec = plan.spec
+    spec = ruled.spec
     policy = {
         "filters": [one.model_dump(mode="json") for one in spec.filters],
         "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
@@ -76,10 +75,10 @@ def manifest_head(
         "rejects": dict(sorted(tally.rejects.items())),
         "left_out": dict(view.reasons),
         "flagged": dict(view.flags),
-        "refiltered": policy if refiltered else None,
+        "refiltered": None if ruled is plan else policy,
         "calibration": [{"domain": domain, **asdict(one)} for domain, one in calibration.items()],
-        "balance": balance_record(plan, view.strata),
-        "warnings": warnings(plan, view, calibration),
+        "balance": balance_record(plan, ruled, view.strata),
+        "warnings": warnings(ruled, view, calibration),
         "kept_rate": {
             "by_domain": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
             "by_prompt": [
@@ -100,11 +99,10 @@ def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration])
         if one.bound is None
     ]
     short = [
-        f"quota {one.name}: {one.data} of {one.kept} pairs, and the budget is spent or nothing more can be tried"
-        for one in quota_results(plan, view.strata)
-        if not one.met
+        f"quota {one.name}: {one.data} of {one.kept} pairs" for one in quota_results(plan, view.strata) if not one.met
     ]
-    return [*few, *short]
+    unwritable = f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"
+    return [*few, *short, *([unwritable] if view.unwritable else [])]
 
 
 def write_manifest(

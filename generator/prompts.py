@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from generator.errors import SpecError
+from generator.filters.observations import labels, mentions
 from generator.phantoms import OPENING, read_findings
 from generator.phantoms.chest_report import GRAMMAR as CHEST
 from generator.phantoms.grammar import Grammar, Sentence
@@ -81,12 +82,26 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
         where = f"{spec.source}: balance.quotas[{place}]"
         if quota.label is not None and "chest_xray" not in domains:
             raise SpecError(f"{where}.label: labels are of chest reports, and the job makes pairs of {domains[0]}.")
+        if quota.label is not None and spec.model.checkpoint == "phantom" and quota.label not in phantom_labels():
+            raise SpecError(
+                f"{where}.label: no report of the embedded checkpoint asserts {quota.label}. It asserts: "
+                f"{', '.join(sorted(phantom_labels()))}."
+            )
         known = tuple(finding for domain in domains for finding in GRAMMARS[domain].findings)
         if quota.finding is not None and quota.finding not in known:
             raise SpecError(
                 f"{where}.finding: {quota.finding!r} is not a finding of {' or '.join(domains)}"
                 f"{suggestion(quota.finding, known)}. Known: {', '.join(known)}."
             )
+
+
+@lru_cache(maxsize=1)
+def phantom_labels() -> frozenset[str]:
+    """The CheXpert observations that a sentence of the embedded chest grammar asserts, or a report without findings."""
+    found = {"no_finding"}
+    for row in CHEST.sentences:
+        found.update(name for name, value in labels(mentions(row.text)).items() if value == 1)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=1024)

@@ -94,6 +94,7 @@ class Pair:
         fluency: log-likelihood of the report without the image, nats per report token.
         image_fluency: log-likelihood of the image without the report, nats per image code.
         sentence_agreement: agreement of each sentence that was not given as the domain's opening, in order.
+        report_ids: int32 [T], the replica's report slots; empty where it has none. Not written: the text is.
     """
 
     request: PairRequest
@@ -109,6 +110,7 @@ class Pair:
     fluency: float = math.nan
     image_fluency: float = math.nan
     sentence_agreement: tuple[float, ...] = ()
+    report_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     @property
     def pair_id(self) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from generator.errors import DeviceMemoryError, InputError, ReplicaError, RowError, SpecError
 from generator.estimate import sampling_rows
-from generator.filters.agreement import both_ways
+from generator.filters.agreement import both_ways, one_in
 from generator.phantoms import OPENING
 from generator.prompts import compose
 from generator.records import Pair, PairRequest, ReplicaFacts, Shard
@@ -23,9 +23,11 @@ from model.layout import LayoutError
 from model.medim import Given, Made, Medim
 from model.official import OfficialSampling
 from model.sampling import Sampling, SamplingError
-from model.scoring import affordable_ratios
+from model.scoring import affordable
 from model.text import TextError
 
+# A shard has few controls, and a batch that is mostly filler costs like a full one.
+_CONTROLS_AT_ONCE = 4
 _PACKAGES = ("numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
 
 
@@ -147,7 +149,8 @@ class MedimReplica:
         self._sampling = _official(spec, model) if spec.sampling.mode == "official" else _corrected(spec)
         own = {one.domain: one.opening for one in model.config.conventions.domains}
         self._openings = {**OPENING, **own}
-        self._ratios = affordable_ratios(sampling_rows(spec))
+        self._effort = affordable(sampling_rows(spec))
+        self._at_once = max(1, min(_CONTROLS_AT_ONCE, self._batch_size // 2))
 
     def generate(self, shard: Shard) -> list[Pair]:
         """One pair per request, in order; see `generator.records.Replica`.
@@ -172,7 +175,7 @@ class MedimReplica:
         slots = [givens[rows[slot].pair_id] if slot in rows else filler for slot in range(self._batch_size)]
         try:
             openings = [self._openings[given.domain] for given in slots]
-            made = self._model.make(slots, self._sampling, openings, self._ratios)
+            made = self._model.make(slots, self._sampling, openings, self._effort.ratios)
         except SamplingError as error:
             broken = [rows[slot] for slot in error.rows if slot in rows]
             if not broken:
@@ -187,11 +190,14 @@ class MedimReplica:
 
     @torch.inference_mode()
     def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
-        """Agreement of each pair's image with the other's report; see `generator.records.Shuffler`."""
+        """Agreement of each pair's image with the other's report; see `generator.records.Shuffler`.
+
+        Where sampling is cheap, one pair in some of each domain has one, and the others NaN.
+        """
         found = [math.nan] * len(pairs)
-        places = [place for place in range(len(pairs)) if self._fits(pairs[place]) and self._fits(others[place])]
-        for start in range(0, len(places), self._batch_size):
-            chosen = places[start : start + self._batch_size]
+        places = one_in(self._effort.control_every, pairs)
+        for start in range(0, len(places), self._at_once):
+            chosen = places[start : start + self._at_once]
             while chosen:
                 try:
                     values = self._dealt([pairs[one] for one in chosen], [others[one] for one in chosen])
@@ -206,13 +212,13 @@ class MedimReplica:
         return found
 
     def _dealt(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
-        """`shuffled` of at most a batch. A batch always has as many rows: other shapes round differently."""
-        filler = self._batch_size - len(pairs)
+        """`shuffled` of a few pairs. There are always as many rows: other shapes round differently."""
+        filler = self._at_once - len(pairs)
         ours_of, theirs_of = [*pairs, *[pairs[0]] * filler], [*others, *[others[0]] * filler]
         codes = [pair.image_codes for pair in ours_of]
         openings = [self._openings[pair.request.prompt.domain] for pair in ours_of]
         ours, theirs = (
-            self._model.scorer([_whole(pair) for pair in some], codes, openings, self._ratios)
+            self._model.scorer([_whole(pair) for pair in some], codes, openings, self._effort.ratios)
             for some in (ours_of, theirs_of)
         )
         shown, told = ours.others(theirs)
@@ -220,14 +226,6 @@ class MedimReplica:
             both_ways(shown_of - other.fluency, told_of - pair.image_fluency)
             for pair, other, shown_of, told_of in zip(pairs, others, shown.tolist(), told.tolist(), strict=False)
         ]
-
-    def _fits(self, pair: Pair) -> bool:
-        """Whether its report, read back, fits the report slots: sampled pieces may be fewer than the text needs."""
-        try:
-            self._model.report_ids(pair.report, whole=True)
-        except TextError:
-            return False
-        return True
 
     def _given(self, request: PairRequest) -> Given:
         """What a request gives the model.
@@ -260,8 +258,15 @@ class MedimReplica:
 
 
 def _whole(pair: Pair) -> Given:
-    """A finished pair as something whose report is given."""
-    return Given(domain=pair.request.prompt.domain, seed=pair.request.seed, report=pair.report)
+    """A finished pair as something whose report is given, in the pieces that it was sampled in."""
+    image = pair.request.given_image
+    return Given(
+        domain=pair.request.prompt.domain,
+        seed=pair.request.seed,
+        report=pair.report,
+        report_ids=pair.report_ids if len(pair.report_ids) else None,
+        size=None if image is None else image_size(image),
+    )
 
 
 def _pair(request: PairRequest, made: Made, given: Given) -> Pair:
@@ -282,4 +287,5 @@ def _pair(request: PairRequest, made: Made, given: Given) -> Pair:
         fluency=made.fluency,
         image_fluency=made.image_fluency,
         sentence_agreement=made.sentence_agreement,
+        report_ids=made.report_ids,
     )

@@ -6,13 +6,15 @@ Shards are never rewritten, so such objects lie beside them. They are the ones t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from generator.errors import RowError
 from generator.provenance import Provenance
 from generator.records import FileRecord, Pair, PairRequest, Prompt
 from generator.spec_sections import DicomSection
@@ -34,41 +36,50 @@ class RestoredObjects:
 
     def __init__(self, provenance: Provenance, section: DicomSection | None, folder: Path) -> None:
         self._provenance, self._section, self._folder = provenance, section, folder
+        self._uids: dict[str, str] = {}
         self.files: list[FileRecord] = []
 
-    def described(self, table: pa.Table, places: Sequence[int]) -> pa.Table:
-        """The table, its rows at `places` with the objects that are written now.
+    def write(self, row: Mapping[str, Any]) -> bool:
+        """Whether the objects of a row, image included, could be written; without DICOM there is nothing to write.
 
-        Args:
-            table: rows of `data/`.
-            places: of restored pairs.
-
-        Raises:
-            RowError: a pair cannot be written as DICOM.
+        A shard quarantines what cannot be written, but writes nothing of what it drops, so that nobody has tried yet.
         """
-        if self._section is None or not places:
-            return table
-        uids, paths = table.column("sop_instance_uid").to_pylist(), table.column("dicom_path").to_pylist()
-        for place in places:
-            pair = pair_of(table.slice(place, 1).to_pylist()[0])
-            self._write(pair, self._section)
-            uids[place] = pair_uids(self._provenance, pair).image
-            paths[place] = f"{RESTORED}/{pair.pair_id}/{IMAGE_FILE}"
-        for name, values in (("sop_instance_uid", uids), ("dicom_path", paths)):
-            field = table.schema.field(name)
-            table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
-        return table
-
-    def _write(self, pair: Pair, section: DicomSection) -> None:
+        if self._section is None:
+            return True
         # Only where such a pair comes along: importing it takes a second.
         from generator.writers.dicom import DicomWriter
 
-        for name, content in DicomWriter(self._provenance, section).objects(pair).items():
+        pair = pair_of(row)
+        try:
+            objects = DicomWriter(self._provenance, self._section).objects(pair)
+        except RowError:
+            return False
+        for name, content in objects.items():
             path = self._folder / pair.pair_id / name
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
+            with path.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             record = FileRecord(path=f"{RESTORED}/{pair.pair_id}/{name}", size=len(content), sha256=sha256_hex(content))
             self.files.append(record)
+        self._uids[pair.pair_id] = pair_uids(self._provenance, pair).image
+        return True
+
+    def described(self, table: pa.Table) -> pa.Table:
+        """The rows of a table, with the objects that were written for them."""
+        ids = table.column("pair_id").to_pylist()
+        if not any(one in self._uids for one in ids):
+            return table
+        found = {
+            "sop_instance_uid": [self._uids.get(one) for one in ids],
+            "dicom_path": [f"{RESTORED}/{one}/{IMAGE_FILE}" if one in self._uids else None for one in ids],
+        }
+        for name, values in found.items():
+            field, old = table.schema.field(name), table.column(name).to_pylist()
+            merged = [new or before for new, before in zip(values, old, strict=True)]
+            table = table.set_column(table.schema.get_field_index(name), field, pa.array(merged, field.type))
+        return table
 
 
 def pair_of(row: Mapping[str, Any]) -> Pair:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from generator.store import Store, read_plan, read_spec
 
 ROUNDS = "rounds"
 ROUND_FORMAT = 1
+_NAME = re.compile(rf"{ROUNDS}/[0-9]{{4,}}\.json")
 
 
 def stored_plan(store: Store, spec: GenerateSpec | None = None) -> Plan:
@@ -38,7 +40,9 @@ def with_rounds(plan: Plan, store: Store) -> Plan:
     Raises:
         StoreError: a round is missing or broken.
     """
-    for number, _ in enumerate(store.files(ROUNDS), start=1):
+    for number, name in enumerate(sorted(one for one in store.files(ROUNDS) if _NAME.fullmatch(one)), start=1):
+        if name != round_name(number):
+            raise StoreError(f"{store}/{round_name(number)}: is missing, and {name} is there. {_mend(plan, name)}")
         plan = with_round(plan, store, number)
     return plan
 
@@ -54,23 +58,34 @@ def with_round(plan: Plan, store: Store, number: int) -> Plan:
         values: dict[str, Any] = json.loads(store.read(name))
         repeats = np.asarray(values["repeats"], np.int64)
         replacements = int(values["replacements"])
-        follows = (values["format"], values["round"], values["first_shard"]) == (ROUND_FORMAT, number, plan.shards)
+        mine = {"format": ROUND_FORMAT, "spec_sha256": plan.spec_sha256, "round": number, "first_shard": plan.shards}
+        follows = {key: values[key] for key in mine} == mine
         sound = repeats.ndim == 1 and 0 <= replacements <= len(repeats) > 0
         sound = sound and repeats.min() >= 0 and repeats.max() < plan.planned
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StoreError(
-            f"{store}/{name}: cannot be read ({error!r}). Put the file back: shards depend on it."
-        ) from error
+        raise StoreError(f"{store}/{name}: cannot be read ({error!r}). {_mend(plan, name)}") from error
     if not (follows and sound):
-        raise StoreError(f"{store}/{name}: does not follow plan.json and the rounds before it. Put the file back.")
+        raise StoreError(f"{store}/{name}: is of another job, or does not follow the plan. {_mend(plan, name)}")
     return plan.extended(repeats, replacements)
+
+
+def _mend(plan: Plan, name: str) -> str:
+    return (
+        f"Put the file back, or delete {name} and those behind it, and the shards from {plan.shards} on: they are made "
+        "again."
+    )
 
 
 def round_text(plan: Plan) -> str:
     """What the file of the plan's last round holds."""
     last = plan.rounds[-1]
-    head = {"format": ROUND_FORMAT, "round": last.number, "first_shard": last.first_shard}
-    values = {**head, "replacements": last.replacements, "repeats": last.repeats.tolist()}
+    head = {"format": ROUND_FORMAT, "spec_sha256": plan.spec_sha256, "round": last.number}
+    values = {
+        **head,
+        "first_shard": last.first_shard,
+        "replacements": last.replacements,
+        "repeats": last.repeats.tolist(),
+    }
     return json.dumps(values) + "\n"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from generator.errors import MedimError, ShardError
 
@@ -74,6 +75,17 @@ class _Trouble:
     killers: dict[str, Failure] = field(default_factory=dict)
 
 
+class ShardSource(Protocol):
+    """What makes a job longer while it runs."""
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it may give more shards."""
+
+    def more(self) -> Iterable[int]:
+        """Further shards, all earlier ones being committed; none ends the job."""
+
+
 class Schedule:
     """The shards that are missing, each of which ends committed or raises.
 
@@ -81,7 +93,7 @@ class Schedule:
         missing: shard indices, in the order in which to make them.
         rows_of: pair ids of a shard.
         max_retries: whole attempts after a shard's first.
-        more: further shards, asked for when all others are committed; none ends the job.
+        source: of further shards, asked for when all others are committed; None for no such shards.
     """
 
     def __init__(
@@ -89,9 +101,9 @@ class Schedule:
         missing: Iterable[int],
         rows_of: Callable[[int], Sequence[str]],
         max_retries: int,
-        more: Callable[[], Iterable[int]] = tuple,
+        source: ShardSource | None = None,
     ) -> None:
-        self._more = more
+        self._source = source
         self._fresh: deque[int] = deque(missing)
         self._suspects: deque[int] = deque()
         self._running: set[int] = set()
@@ -108,9 +120,14 @@ class Schedule:
 
     def finished(self) -> bool:
         """Whether all shards are committed and there are no more; where all are, it asks for more."""
-        if not self.outstanding:
-            self._fresh.extend(self._more())
+        if not self.outstanding and self._source is not None:
+            self._fresh.extend(self._source.more())
         return not self.outstanding
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether shards are outstanding or may still follow; nothing is asked for that."""
+        return self.outstanding > 0 or (self._source is not None and self._source.open_ended)
 
     @property
     def fresh(self) -> int:

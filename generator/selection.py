@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -49,6 +50,7 @@ class Selection:
         copies: kept by their shard, but of the same image and report as a row that was taken.
         left_out: kept by their shard, and not by the policy.
         restored: dropped by their shard, and taken.
+        unwritable: dropped by their shard, taken by the policy, and yet left out: they cannot be written.
         reasons: why rows were left out; a row may have several.
         flags: bounds of filters with `action: keep` that taken rows do not meet.
         data: rows taken, by stratum.
@@ -58,38 +60,55 @@ class Selection:
         self.policy, self._plan, self._seen = policy, plan, seen
         quotas = plan.spec.balance.quotas if plan.spec.balance else ()
         self._most = {stratum_of(one, plan): one.at_most for one in quotas if one.at_most is not None}
-        self.rows = self.copies = self.left_out = self.restored = 0
+        self._settled = np.zeros(plan.planned if plan.rounds else 0, np.bool_)
+        self.rows = self.copies = self.left_out = self.restored = self.unwritable = 0
         self.reasons: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
         self.data: Counter[Stratum] = Counter()
 
-    def decide(self, row: Mapping[str, Any], *, kept: bool) -> Outcome:
+    def decide(
+        self, row: Mapping[str, Any], *, kept: bool, write: Callable[[Mapping[str, Any]], bool] = lambda _row: True
+    ) -> Outcome:
         """Whether `data/` holds the row.
 
         Args:
             row: all of it but the image.
             kept: by its shard.
+            write: is asked last for a row that its shard dropped, for what goes with it; False leaves it out.
         """
-        strata = strata_of(row, self._plan)
+        strata, place = strata_of(row, self._plan), self._place(row["pair_index"])
         look = self.policy.look(row, kept=kept)
-        reasons = look.reasons or tuple(
-            f"{one.kind} {one.name} has its {self._most[one]}"
-            for one in strata
-            if one in self._most and self.data[one] >= self._most[one]
-        )
+        reasons = look.reasons or self._crowded(strata, place)
         if reasons:
             self.left_out += kept
             self.reasons.update(reasons if kept else ())
             return Outcome(taken=False, again=look.again, strata=strata)
-        if not self._seen.is_new(row["image_sha256"], row["report"]):
+        if self._seen.has(row["image_sha256"], row["report"]):
             self.copies += kept
             return Outcome(taken=False, again=self.policy.copies_again, strata=strata)
+        if not kept and not write(row):
+            self.unwritable += 1
+            return Outcome(taken=False, again=False, strata=strata)
+        self._seen.add(row["image_sha256"], row["report"])
         self.policy.took(look)
         self.rows += 1
         self.restored += not kept
         self.flags.update(look.flags)
         self.data.update(strata)
+        if place is not None:
+            self._settled[place] = True
         return Outcome(taken=True, again=False, strata=strata)
+
+    def _place(self, pair_index: int) -> int | None:
+        """The planned pair in whose place a row may stand, which one row alone can; None where that is no matter."""
+        return self._plan.replaced(pair_index) if self._plan.rounds else None
+
+    def _crowded(self, strata: Sequence[Stratum], place: int | None) -> tuple[str, ...]:
+        """Why there is no room for a row that all filters take."""
+        if place is not None and self._settled[place]:
+            return ("another pair stands in its place",)
+        full = (one for one in strata if one in self._most and self.data[one] >= self._most[one])
+        return tuple(f"{one.kind} {one.name} has its {self._most[one]}" for one in full)
 
 
 class Seen:
@@ -102,10 +121,18 @@ class Seen:
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
 
-    def is_new(self, image_sha256: str, report: str) -> bool:
-        """Whether this content comes for the first time."""
-        key = hashlib.sha256(f"{image_sha256}\n{report}".encode()).digest()
-        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
+    def has(self, image_sha256: str, report: str) -> bool:
+        """Whether this content came before."""
+        found = self._database.execute("SELECT 1 FROM seen WHERE key = ?", (self._key(image_sha256, report),))
+        return found.fetchone() is not None
+
+    def add(self, image_sha256: str, report: str) -> None:
+        """This content has come."""
+        self._database.execute("INSERT INTO seen VALUES (?)", (self._key(image_sha256, report),))
+
+    @staticmethod
+    def _key(image_sha256: str, report: str) -> bytes:
+        return hashlib.sha256(f"{image_sha256}\n{report}".encode()).digest()
 
 
 @contextmanager

@@ -42,6 +42,13 @@ __all__ = [
 ]
 
 
+# Filters that see what a task is given, and nothing that it makes.
+GIVEN_SIDE: Mapping[str, tuple[str, ...]] = {
+    "report_to_image": ("report_form", "nonwords", "references", "contradictions", "labels", "fluency"),
+    "image_to_report": ("image_stats",),
+}
+
+
 class GenerateSpec(JobHeader):
     """A job that makes image-report pairs.
 
@@ -122,6 +129,12 @@ class GenerateSpec(JobHeader):
                     "balance: {budget: PAIRS}, planned pairs included"
                 )
             return self
+        for name in again:
+            if name in GIVEN_SIDE.get(self.task, ()):
+                raise ValueError(
+                    f"filters: {name} has action: regenerate, but judges what task: {self.task} is given, which stays "
+                    "the same however often the pair is made; use action: drop"
+                )
         if not again and not self.balance.quotas:
             raise ValueError("balance asks for nothing; give it quotas, or a filter action: regenerate")
         entries = len(self.prompts)

@@ -69,10 +69,12 @@ class BalanceSection(Section):
 
     Attributes:
         budget: pairs to make in all, planned ones included.
+        tries: how often a planned pair is made at most, the first time included, before its place is given up.
         quotas: what `data/` is to hold. Beside them, what a filter with `action: regenerate` drops is made again.
     """
 
     budget: Count
+    tries: Annotated[int, Field(ge=2, le=1000)] = 10
     quotas: Annotated[tuple[QuotaSection, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
@@ -81,4 +83,10 @@ class BalanceSection(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"quotas names {', '.join(twice)} twice; give both bounds in one entry")
+        for one in self.quotas:
+            if one.kept is not None and one.kept > self.budget:
+                raise ValueError(f"quotas: {one}: kept = {one.kept} is above budget = {self.budget}")
+        prompts = sum(one.kept or 0 for one in self.quotas if one.prompt is not None)
+        if prompts > self.budget:
+            raise ValueError(f"quotas of prompts want {prompts} pairs in all, above budget = {self.budget}")
         return self

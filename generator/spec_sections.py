@@ -212,6 +212,17 @@ class FilterSection(Section):
             raise ValueError(f"drop_below = {low} is above drop_above = {high}, so every pair would be dropped")
         return self
 
+    @model_validator(mode="after")
+    def _action_has_a_bound(self) -> FilterSection:
+        if self.name == "duplicates" and self.action == "keep":
+            raise ValueError("duplicates: action: keep is not possible, because data/ never holds exact copies")
+        bound = self.drop_below is not None or self.drop_above is not None
+        if self.name == "agreement":
+            bound = bound or "min_sentence" in self.options or "max_false_positives" in self.options
+        if self.action != "drop" and not bound and self.name != "duplicates":
+            raise ValueError(f"{self.name}: action: {self.action} has nothing to act on; give drop_below or drop_above")
+        return self
+
 
 class DicomSection(Section):
     """How DICOM objects are written.

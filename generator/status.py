@@ -77,8 +77,8 @@ def status(out: Path | str | Store) -> Status:
         StoreError: the folder is no dataset, or a committed shard is damaged.
     """
     store = store_at(out)
-    name, plan = read_plan(store)["name"], stored_plan(store)
-    records = list(store.committed())
+    name, records = read_plan(store)["name"], list(store.committed())
+    plan = stored_plan(store)  # after the records: a running job adds a round before its first shard
     rejects: Counter[str] = Counter()
     for record in records:
         rejects.update(record.rejects)

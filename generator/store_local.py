@@ -66,14 +66,17 @@ class LocalStore:
         """The folder can take a dataset; what of one is there already, though it has no `spec.yaml`."""
         with _writing(self.out):
             (self.out / _TEMPORARY).mkdir(parents=True, exist_ok=True)
-            strangers = [name for name in ("shards", "data") if (self.out / name).exists()]
+            strangers = [name for name in ("shards", "data", "rounds", "restored") if (self.out / name).exists()]
             return [] if (self.out / "spec.yaml").exists() else strangers
 
     def create(self, name: str, content: str) -> None:
         """The file exists and is complete: with `content`, or with what was there first."""
         with _writing(self.out):
+            drafts = self.out / _TEMPORARY
+            drafts.mkdir(exist_ok=True)
             (self.out / name).parent.mkdir(exist_ok=True)
-            _write_once(self.out / name, content, self.out / _TEMPORARY)
+            _write_once(self.out / name, content, drafts)
+            _sync(self.out)
 
     @contextlib.contextmanager
     def draft(self, name: str) -> Iterator[Path]:

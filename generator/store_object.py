@@ -85,7 +85,7 @@ class ObjectStore:
         """The prefix can take a dataset; what of one is there already, though it has no `spec.yaml`."""
         if self.exists("spec.yaml"):
             return []
-        strangers = [name for name in ("shards", "data") if self._client.names(name)]
+        strangers = [name for name in ("shards", "data", "rounds", "restored") if self._client.names(name)]
         # Asked again: another driver that has just begun writes its spec before its shards.
         return [] if self.exists("spec.yaml") else strangers
 

@@ -18,7 +18,8 @@ from model import checkpoint
 from model.conditioning import Conditioned, conditioning_ids, stated_size
 from model.layout import LayoutError
 from model.noise import CounterDraws
-from model.official import LogitsOf, OfficialSampling, Rows, sample_official
+from model.official import OfficialSampling, logits_by_row, sample_official
+from model.remembered import Remembered
 from model.rows import Given, Made
 from model.sampler import Sampler
 from model.sampling import Batch, Sampled, Sampling, SamplingError
@@ -40,6 +41,7 @@ class Medim:
         self._backbone, self._tokenizers = parts.backbone, parts.image_tokenizers
         self.device = parts.backbone.embed_tokens.weight.device
         self._read = self.layout.read_positions().to(self.device)
+        self.remembered = Remembered()
 
     @staticmethod
     def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Medim:
@@ -69,7 +71,7 @@ class Medim:
         conventions = self.config.conventions
         sizes = [row.size or stated_size(conventions, row.domain) for row in rows]
         ids_BC = conditioning_ids(conventions, self.text, sizes)
-        return Conditioned(self, None if ids_BC is None else ids_BC.to(self.device))
+        return Conditioned(self, None if ids_BC is None else ids_BC.to(self.device), self.remembered)
 
     def tokenizer_of(self, domain: str) -> int:
         """Index of the image tokenizer that serves a domain.
@@ -136,7 +138,9 @@ class Medim:
         Where no word is given, `official` masks the report's bos too; otherwise it is known to be there.
         """
         state_S = torch.full((self.layout.state_slots,), self.layout.mask_id, dtype=torch.int64, device=self.device)
-        if given.report is not None or given.opening:
+        if given.report_ids is not None:
+            state_S[: self.layout.report_slots] = torch.from_numpy(given.report_ids.astype(np.int64))
+        elif given.report is not None or given.opening:
             text = given.opening if given.report is None else given.report
             ids = self.report_ids(text, whole=given.report is not None, official=official)
             state_S[: len(ids)] = torch.tensor(ids, device=self.device)
@@ -187,6 +191,7 @@ class Medim:
                     report=row.report
                     if row.report is not None
                     else self.text.decode(sampled.state[index, :slots].tolist()),
+                    report_ids=sampled.state[index, :slots].to(torch.int32).cpu().numpy(),
                     report_logprob=_mean(
                         logprob_S[:slots], open_S[:slots] & (sampled.state[index, :slots] != self.layout.pad_id)
                     ),
@@ -217,33 +222,13 @@ class Medim:
             SamplingError: logits of a row are not finite.
         """
         given_BS = state_BS != self.layout.mask_id
-        logits_of = self._official_logits(denoiser)
+        logits_of = logits_by_row(denoiser.hidden, self._backbone.logits)
         sampled = sample_official(logits_of, state_BS, given_BS, self.layout, sampling, draws)
         slots = self.layout.report_slots
         for row, domain in enumerate(domains):
             start, stop = self.layout.code_range(domain)
             sampled.state[row, slots:].clamp_(start, stop - 1)
         return sampled
-
-    def _official_logits(self, denoiser: Conditioned) -> LogitsOf:
-        """Logits of the whole vocabulary, a row at a time, through the head in its own dtype, as the official code."""
-
-        def logits_of(state_BS: Tensor, sigma_B: Tensor) -> Rows:
-            hidden_BSD = denoiser.hidden(state_BS, sigma_B)
-
-            def rows(row: int, slots_K: Tensor) -> Tensor:
-                logits_KV = self._backbone.logits(hidden_BSD[row, slots_K])
-                if not bool(torch.isfinite(logits_KV).all()):
-                    raise SamplingError(
-                        (row,),
-                        f"logits are not finite at sigma = {float(sigma_B[row]):.4g} for row {row}; "
-                        "try model.dtype: float32, and verify the checkpoint",
-                    )
-                return logits_KV
-
-            return rows
-
-        return logits_of
 
     @torch.inference_mode()
     def agreement(

@@ -1,7 +1,7 @@
 """The official reverse process, exactly: one joint ranking of report and image, raw-exponential first step and all.
 
 For parity and for published weights. What it does that `model.sampler` corrects is listed in docs/model.md#differences.
-Legend: B batch, S state slots, K slots looked at, V vocabulary.
+Legend: B batch, S state slots, K slots looked at, D width, V vocabulary.
 Source: medim-spec section 5 (official MeDiM at commit ce1ea99).
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.layout import TokenLayout
 from model.noise import Draws
-from model.sampling import Sampled
+from model.sampling import Sampled, SamplingError
 from model.schedule import arccos_counts, sigma
 from model.subs import restricted
 
@@ -69,6 +69,32 @@ def sample_official(
         ValueError: a row has nothing to reveal.
     """
     return _Run(logits_of, x0_BS, given_BS, layout, sampling, draws).run()
+
+
+def logits_by_row(hidden: Callable[[Tensor, Tensor], Tensor], head: Callable[[Tensor], Tensor]) -> LogitsOf:
+    """Logits of the whole vocabulary, a row at a time, through the head in its own dtype, as the official code.
+
+    Args:
+        hidden: (state_BS, sigma_B) -> hidden states [B, S, D].
+        head: hidden states [K, D] -> logits [K, V].
+    """
+
+    def logits_of(state_BS: Tensor, sigma_B: Tensor) -> Rows:
+        hidden_BSD = hidden(state_BS, sigma_B)
+
+        def rows(row: int, slots_K: Tensor) -> Tensor:
+            logits_KV = head(hidden_BSD[row, slots_K])
+            if not bool(torch.isfinite(logits_KV).all()):
+                raise SamplingError(
+                    (row,),
+                    f"logits are not finite at sigma = {float(sigma_B[row]):.4g} for row {row}; "
+                    "try model.dtype: float32, and verify the checkpoint",
+                )
+            return logits_KV
+
+        return rows
+
+    return logits_of
 
 
 class _Run:

@@ -1,6 +1,6 @@
 """What goes into a model and what comes out of it, one row per pair.
 
-Legend: H W pixels, I image slots, D width.
+Legend: H W pixels, T report slots, I image slots, D width.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ class Given:
         seed: 63 bits; all of the pair's randomness.
         opening: visible opening words; empty for none.
         report: whole report, or None.
+        report_ids: int32 [T], all report slots of a report that was made before, or None; they go before `report`, for
+            sampled pieces need not be those that the text is read back as.
         image: uint8 [H, W] or [H, W, 3] at the tokenizer's resolution, or None.
         size: width and height of the given image before it was brought to that resolution, for the conditioning; None
             states the domain's usual size.
@@ -29,6 +31,7 @@ class Given:
     seed: int
     opening: str = ""
     report: str | None = None
+    report_ids: NDArray[np.int32] | None = None
     image: NDArray[np.uint8] | None = None
     size: tuple[int, int] | None = None
 
@@ -41,6 +44,7 @@ class Made:
         image: uint8 [H, W] (one-channel domains) or [H, W, 3]; the given image, where one was given.
         codes: int32 [I], codebook ids.
         report: text; the given one, where one was given.
+        report_ids: int32 [T], the report slots as they were given or sampled.
         report_logprob, image_logprob: nats per generated token; NaN where nothing was generated.
         agreement: pointwise mutual information of the report given the image, nats per report token.
         image_agreement: of the image given the report, nats per image code.
@@ -52,6 +56,7 @@ class Made:
     image: NDArray[np.uint8]
     codes: NDArray[np.int32]
     report: str
+    report_ids: NDArray[np.int32]
     report_logprob: float
     image_logprob: float
     agreement: float

@@ -72,6 +72,9 @@ class Denoiser(Protocol):
     def read(self, state_BS: Tensor, t_B: Tensor) -> Tensor:
         """Hidden states [B, S, D] from which the logits of the state slots are made, at times t_B."""
 
+    def read_alone(self, state_BS: Tensor, t_B: Tensor) -> Tensor:
+        """The same of rows that feel no neighbour, not even in the last bit, whatever the number of rows."""
+
     def logits(self, hidden_RD: Tensor, ids_V: Tensor) -> Tensor:
         """Logits [R, V] of the given ids, at least float32."""
 

@@ -22,25 +22,43 @@ from model.text import ReportTokenizer
 
 MASK_RATIOS = (1.0, 0.5)
 LEAN_RATIOS = (1.0,)
-
-
 SHARE_OF_SAMPLING = 0.25
 END_MARKS = (".", "!", "?", ":")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much scoring a job pays for.
+
+    Attributes:
+        ratios: share of slots hidden in each mask set; the first is 1.
+        control_every: how many pairs share one control, a pair scored with another one's report.
+    """
+
+    ratios: tuple[float, ...] = MASK_RATIOS
+    control_every: int = 1
+
+    def rows(self) -> float:
+        """Rows through the network for each pair, the control included, if none of them is remembered."""
+        return passes_per_pair(self.ratios) + 2 * len(self.ratios) / self.control_every
+
+
+EFFORTS = (Effort(), Effort(ratios=LEAN_RATIOS), Effort(ratios=LEAN_RATIOS, control_every=4))
+
+
 def passes_per_pair(ratios: Sequence[float]) -> int:
-    """Rows that `Scorer.score` sends through the network for each pair; `Scorer.others` sends two more a set."""
+    """Rows that `Scorer.score` reads for each pair, remembered ones included; `Scorer.others` reads two more a set."""
     return 4 * len(ratios) - 1
 
 
-def affordable_ratios(sampling_passes: int) -> tuple[float, ...]:
-    """The mask sets that cost at most a quarter of sampling, calibration included; one is the least there is.
+def affordable(sampling_rows: float) -> Effort:
+    """The most scoring that costs at most a quarter of sampling, or the least there is.
 
     Args:
-        sampling_passes: rows that sampling sends through the network for each pair.
+        sampling_rows: that sampling sends through the network for each pair.
     """
-    cost = passes_per_pair(MASK_RATIOS) + 2 * len(MASK_RATIOS)
-    return MASK_RATIOS if cost <= SHARE_OF_SAMPLING * sampling_passes else LEAN_RATIOS
+    fitting = (one for one in EFFORTS if one.rows() <= SHARE_OF_SAMPLING * sampling_rows)
+    return next(fitting, EFFORTS[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +72,7 @@ class Scores:
         image_fluency: float32 [B], log-likelihood of the image without the report, nats per image code.
         slot_agreement: float32 [B, T], of each report slot given the image, the other slots masked; NaN elsewhere.
         embedding: float16 [B, D], hidden states of the image slots with the report masked, averaged.
-        passes: rows sent through the network.
+        passes: rows that were read, remembered ones included.
     """
 
     agreement: Tensor
@@ -131,18 +149,21 @@ class Scorer:
             masks, state_BS = self._masks(ratio), self._state_BS
             hidden_BS = self._hide(state_BS, report=masks.report)
             blind_BS = self._hide(hidden_BS, image=torch.ones_like(masks.image))
-            read_BSD = self._read([hidden_BS, blind_BS], [masks.report_time] * 2)
-            seen_BT, alone_BT = self._report_logprobs(read_BSD, torch.cat([masks.report] * 2)).chunk(2)
-            if slot_BT is None or embedding_BD is None:
-                embedding_BD = read_BSD[: len(state_BS), slots:].float().mean(1).to(torch.float16)
-                slot_BT = torch.where(masks.report, seen_BT - alone_BT, torch.nan).float()
             pictured_BS = self._hide(state_BS, image=masks.image)
             if ratio == 1.0:
-                dark_BSD = read_BSD[len(state_BS) :]
+                # Nothing of the pair is left there but its opening and its report's length.
+                blind_BSD = dark_BSD = self._denoiser.read_alone(blind_BS, masks.report_time)
+                seen_BSD = self._read([hidden_BS], [masks.report_time])
                 told_BSD = self._read([pictured_BS], [masks.image_time])
             else:
+                seen_BSD, blind_BSD = self._read([hidden_BS, blind_BS], [masks.report_time] * 2).chunk(2)
                 untold_BS = self._hide(pictured_BS, report=self._content_BT)
                 told_BSD, dark_BSD = self._read([pictured_BS, untold_BS], [masks.image_time] * 2).chunk(2)
+            seen_BT = self._report_logprobs(seen_BSD, masks.report)
+            alone_BT = self._report_logprobs(blind_BSD, masks.report)
+            if slot_BT is None or embedding_BD is None:
+                embedding_BD = seen_BSD[:, slots:].float().mean(1).to(torch.float16)
+                slot_BT = torch.where(masks.report, seen_BT - alone_BT, torch.nan).float()
             told_BI = self._image_logprobs(told_BSD, masks.image)
             dark_BI = self._image_logprobs(dark_BSD, masks.image)
             for name, value_BK, chosen_BK in (
@@ -210,42 +231,36 @@ class Scorer:
     def _read(self, states: list[Tensor], times: list[Tensor]) -> Tensor:
         return self._denoiser.read(torch.cat(states), torch.cat(times))
 
-    def _report_logprobs(self, read_RSD: Tensor, wanted_RT: Tensor) -> Tensor:
-        """Log-probability of each wanted report token [R, T], float64; 0 elsewhere."""
+    def _report_logprobs(self, read_BSD: Tensor, wanted_BT: Tensor) -> Tensor:
+        """Log-probability of each wanted report token [B, T], float64; 0 elsewhere."""
         slots = self._layout.report_slots
-        token_RT = self._state_BS[:, :slots].repeat(len(wanted_RT) // len(self._state_BS), 1)
-        batch = len(self._state_BS)
-        return _logprobs(self._denoiser, read_RSD[:, :slots], token_RT, wanted_RT, self._report_ids, batch)
+        return _logprobs(self._denoiser, read_BSD[:, :slots], self._state_BS[:, :slots], wanted_BT, self._report_ids)
 
     def _image_logprobs(self, read_BSD: Tensor, wanted_BI: Tensor) -> Tensor:
         """Log-probability of each wanted image code [B, I], float64; 0 elsewhere."""
         slots = self._layout.report_slots
-        state_BI = self._state_BS[:, slots:]
-        return _logprobs(self._denoiser, read_BSD[:, slots:], state_BI, wanted_BI, self._image_ids, len(state_BI))
+        return _logprobs(self._denoiser, read_BSD[:, slots:], self._state_BS[:, slots:], wanted_BI, self._image_ids)
 
 
-def _logprobs(
-    denoiser: Denoiser, read_RKD: Tensor, token_RK: Tensor, wanted_RK: Tensor, ids_V: Tensor, batch: int
-) -> Tensor:
-    """Log-probability among `ids_V` of each wanted token [R, K], float64; 0 elsewhere. R is a multiple of `batch`.
+def _logprobs(denoiser: Denoiser, read_BKD: Tensor, token_BK: Tensor, wanted_BK: Tensor, ids_V: Tensor) -> Tensor:
+    """Log-probability among `ids_V` of each wanted token [B, K], float64; 0 elsewhere.
 
     Row by row and all slots of it: a product over the wanted slots of the whole batch would have another shape beside
     other neighbours, and other shapes round differently; all rows at once would need a vocabulary's width for each.
     """
-    out_RK = torch.zeros(token_RK.shape, dtype=torch.float64, device=token_RK.device)
-    for row in range(len(token_RK)):
-        wanted_K = wanted_RK[row]
-        logits_KV = denoiser.logits(read_RKD[row], ids_V)
+    out_BK = torch.zeros(token_BK.shape, dtype=torch.float64, device=token_BK.device)
+    for row, wanted_K in enumerate(wanted_BK):
+        logits_KV = denoiser.logits(read_BKD[row], ids_V)
         if not bool(torch.isfinite(logits_KV).all()):
             raise SamplingError(
-                (row % batch,),
-                f"logits are not finite when the pair is scored, for row {row % batch}; try model.dtype: float32, and "
+                (row,),
+                f"logits are not finite when the pair is scored, for row {row}; try model.dtype: float32, and "
                 "verify the checkpoint",
             )
-        index_K = torch.searchsorted(ids_V, torch.where(wanted_K, token_RK[row], ids_V[0]))
+        index_K = torch.searchsorted(ids_V, torch.where(wanted_K, token_BK[row], ids_V[0]))
         found_K = logits_KV.double().log_softmax(-1).gather(1, index_K[:, None])[:, 0]
-        out_RK[row] = torch.where(wanted_K, found_K, 0.0)
-    return out_RK
+        out_BK[row] = torch.where(wanted_K, found_K, 0.0)
+    return out_BK
 
 
 def score(

@@ -89,12 +89,12 @@ class Pool:
 
     def run(self, draining: threading.Event) -> ReplicaFacts:
         """Every outstanding shard is committed."""
-        while not self._schedule.finished() and not draining.is_set():
+        while not draining.is_set() and not self._schedule.finished():
             self._fill()
             self._dispatch()
             self._collect()
             self._watch()
-        if self._schedule.outstanding:
+        if self._schedule.unfinished and draining.is_set():
             self._drain()
         assert self._facts is not None
         return self._facts

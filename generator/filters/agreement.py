@@ -106,6 +106,20 @@ def partners(pairs: Sequence[Pair]) -> dict[str, Pair]:
     return found
 
 
+def one_in(every: int, pairs: Sequence[Pair]) -> list[int]:
+    """Places of the first of every so many pairs of a domain; all in order of `pair_index`.
+
+    Counted within a domain, for a job deals its domains in a pattern that one count for all could be in step with.
+    """
+    found, seen = [], dict[str, int]()
+    for place in sorted(range(len(pairs)), key=lambda one: pairs[one].request.pair_index):
+        domain = pairs[place].request.prompt.domain
+        count = seen[domain] = seen.get(domain, -1) + 1
+        if count % every == 0:
+            found.append(place)
+    return found
+
+
 def mark_shuffled(judged: Sequence[Judged], agreement: Mapping[str, float]) -> list[Judged]:
     """The same pairs, each with what its image agrees with another pair's report.
 

@@ -161,7 +161,8 @@ def copied(url: str, folder: Path) -> Path:
     """The folder holds the dataset as a local run would have left it."""
     store = ObjectStore(url)
     top = [name for name in store._client.names("") if "." in name or name == "_SUCCESS"]
-    for name in [*top, *store.files("data"), *store.files("shards")]:
+    folders = ("data", "shards", "rounds", "restored")
+    for name in [*top, *(name for folder_name in folders for name in store.files(folder_name))]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(store.read(name))
     return folder

@@ -38,23 +38,32 @@ def test_row_of_the_official_size_costs_what_the_arithmetic_says(spec, official)
     ("changes", "rows"),
     [
         ({}, 4 + 8 * 2 + 5),
-        ({"order": "joint"}, 8 * 2 + 1 + 5),
-        ({"order": "image_first"}, 8 + 4 + 5),
-        ({"order": "image_first", "text_guidance": 1.0}, 8 + 4 * 2 + 5),
-        ({"guidance": 0.0}, 8 + 4 + 5),
+        ({"order": "joint"}, 8 * 2 + 1 + 3.5),
+        ({"order": "image_first"}, 8 + 4 + 3.5),
+        ({"order": "image_first", "text_guidance": 1.0}, 8 + 4 * 2 + 3.5),
+        ({"guidance": 0.0}, 8 + 4 + 3.5),
         ({"steps": 20}, 4 + 20 * 2 + 11),
         ({"steps": 19}, 4 + 19 * 2 + 5),
+        # The embedded checkpoint has 24 report slots and learned where reports end.
+        ({"text_reveal": "sequential"}, 12 + 8 * 2 + 5),
+        ({"text_reveal": "sequential", "method": "ancestral"}, 4 + 8 * 2 + 5),
     ],
 )
 def test_rows_count_steps_guidance_and_scores(spec, changes, rows):
-    assert rows_per_pair(spec(sampling={"steps": 8, "text_steps": 4, **changes})) == rows
+    sampling = {"steps": 8, "text_steps": 4, "text_reveal": "random"}
+    assert rows_per_pair(spec(sampling={**sampling, **changes})) == pytest.approx(rows)
 
 
-@pytest.mark.parametrize(("task", "rows"), [("report_to_image", 8 * 2 + 5), ("image_to_report", 4 + 5)])
+def test_a_checkpoint_without_learned_ends_takes_the_steps_it_is_given(spec, official):
+    made = spec(model=official, sampling={"steps": 8, "text_steps": 4, "text_reveal": "sequential"})
+    assert rows_per_pair(made) == 4 + 8 * 2 + 5
+
+
+@pytest.mark.parametrize(("task", "rows"), [("report_to_image", 8 * 2 + 3.5), ("image_to_report", 12 + 3.5)])
 def test_given_side_costs_no_steps(spec, task, rows):
     inputs = {"source": "phantoms", "domain": "pathology", "pairs": 2}
     made = spec(task=task, prompts=None, inputs=inputs, sampling={"steps": 8, "text_steps": 4})
-    assert rows_per_pair(made) == rows
+    assert rows_per_pair(made) == pytest.approx(rows)
 
 
 def test_replicas_share_the_time_and_not_the_gpu_hours(spec, official):
@@ -88,5 +97,5 @@ def test_scores_are_counted_as_the_model_makes_them():
     from generator.estimate import SCORING_ROWS, SHARE_OF_SAMPLING
     from model import scoring
 
-    made = tuple(scoring.passes_per_pair(one) + 2 * len(one) for one in (scoring.LEAN_RATIOS, scoring.MASK_RATIOS))
+    made = tuple(one.rows() for one in scoring.EFFORTS)
     assert (made, scoring.SHARE_OF_SAMPLING) == (SCORING_ROWS, SHARE_OF_SAMPLING)

@@ -14,6 +14,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ PARTS = Parts(
     replica="tests.generator.toy_replica:load_toy",
     writers="tests.generator.toy_replica:toy_writers",
 )
+
+SHUFFLING = replace(PARTS, replica="tests.generator.toy_replica:load_shuffling")
 
 
 def toy_job(folder: Path, checkpoint: Path | None = None, **changes: Any) -> GenerateSpec:
@@ -123,6 +126,16 @@ class ToyReplica:
         )
 
 
+class ShufflingToy(ToyReplica):
+    """The toy, which also says what pairs would agree if their reports were dealt wrongly."""
+
+    def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
+        return [
+            float(np.random.default_rng([pair.request.seed, other.request.seed]).uniform(-1, 1))
+            for pair, other in zip(pairs, others, strict=True)
+        ]
+
+
 class FaultyWriter:
     """Comes after the real writers, when all files lie in the folder and nothing is committed."""
 
@@ -140,6 +153,10 @@ class FaultyWriter:
 def load_toy(spec: GenerateSpec) -> ToyReplica:
     misbehave(spec, "load", None)
     return ToyReplica(spec)
+
+
+def load_shuffling(spec: GenerateSpec) -> ShufflingToy:
+    return ShufflingToy(spec)
 
 
 def toy_writers(spec: GenerateSpec, facts: ReplicaFacts) -> list[Writer]:

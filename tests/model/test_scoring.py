@@ -10,15 +10,7 @@ import torch
 from model.layout import Codebook, ReportIds, TokenLayout
 from model.noise import CounterDraws
 from model.sampling import SamplingError
-from model.scoring import (
-    LEAN_RATIOS,
-    MASK_RATIOS,
-    Scorer,
-    affordable_ratios,
-    by_sentence,
-    passes_per_pair,
-    score,
-)
+from model.scoring import EFFORTS, MASK_RATIOS, Scorer, affordable, by_sentence, passes_per_pair, score
 
 LAYOUT = TokenLayout(
     report_slots=8,
@@ -49,6 +41,9 @@ class Knowing:
         hidden = torch.zeros(*state.shape, 1)
         hidden[:, :, 0] = torch.where(state[:, 8] == LAYOUT.mask_id, -1, code)[:, None].float()
         return hidden
+
+    def read_alone(self, state, t):
+        return self.read(state, t)
 
     def logits(self, hidden, ids):
         return torch.where(ids[None] == 6 + hidden, math.log(self.sure), 0.0)
@@ -107,17 +102,17 @@ def test_opening_end_and_pads_stay_visible_and_both_passes_share_their_masks():
             for report, image, time in zip(masked[:, :8].split(2), masked[:, 8:].split(2), t.split(2), strict=True)
         ]
     assert sets == [
-        ([4, 1], [0, 0], [1.0, 1.0]),
         ([4, 1], [4, 4], [1.0, 1.0]),
+        ([4, 1], [0, 0], [1.0, 1.0]),
         ([0, 0], [4, 4], [1.0, 1.0]),
         ([2, 1], [0, 0], [0.5, 1.0]),
         ([2, 1], [4, 4], [0.5, 1.0]),
         ([0, 0], [2, 2], [0.5, 0.5]),
         ([4, 1], [2, 2], [0.5, 0.5]),
     ]
-    halves = denoiser.calls[2][0] == LAYOUT.mask_id
+    halves = denoiser.calls[3][0] == LAYOUT.mask_id
     assert torch.equal(halves[:2, :8], halves[2:, :8])
-    pictures = denoiser.calls[3][0] == LAYOUT.mask_id
+    pictures = denoiser.calls[4][0] == LAYOUT.mask_id
     assert torch.equal(pictures[:2, 8:], pictures[2:, 8:])
 
 
@@ -169,9 +164,25 @@ def test_a_report_dealt_to_another_image_is_scored_as_if_it_were_the_pair(denois
     assert (told - ours.score().image_fluency).tolist() == pytest.approx(wrong.image_agreement.tolist(), abs=1e-6)
 
 
-@pytest.mark.parametrize(("passes", "ratios"), [(8, LEAN_RATIOS), (43, LEAN_RATIOS), (44, MASK_RATIOS)])
-def test_scoring_takes_a_quarter_of_sampling_at_most_or_the_least_there_is(passes, ratios):
-    assert affordable_ratios(passes) == ratios
+@pytest.mark.parametrize(
+    ("rows", "effort"), [(8, EFFORTS[2]), (19, EFFORTS[2]), (20, EFFORTS[1]), (43, EFFORTS[1]), (44, EFFORTS[0])]
+)
+def test_scoring_takes_a_quarter_of_sampling_at_most_or_the_least_there_is(rows, effort):
+    assert affordable(rows) == effort
+    assert effort.rows() <= rows / 4 or effort == EFFORTS[-1]
+
+
+def test_what_is_remembered_is_asked_for_without_the_words_and_the_image_of_the_pair():
+    class Alone(Knowing):
+        def read_alone(self, state, t):
+            asked.append((state.tolist(), t.tolist()))
+            return super().read_alone(state, t)
+
+    asked = []
+    scored([state([7, 8], 1)], Alone(7.0), [1])
+    scored([state([9, 6], 2)], Alone(7.0), [2])
+    mask = LAYOUT.mask_id
+    assert asked == [([[1, 11, mask, mask, 2, 0, 0, 0, *[mask] * 4]], [1.0])] * 2
 
 
 def test_sentences_end_where_their_last_piece_does():

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.errors import SpecError
-from generator.filters.agreement import Agreement, partners
+from generator.filters.agreement import Agreement, one_in, partners
 from tests.generator.filters.pairs import Rule, a_pair
+from tests.generator.pair_factory import make_pair
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,3 +88,15 @@ def test_pairs_that_all_say_the_same_have_no_partner():
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(SpecError, match=message):
         Agreement.of(Rule(name="agreement", options=options))
+
+
+def test_one_pair_in_three_of_each_domain_has_a_control_whatever_their_order():
+    pairs = [make_pair(index) for index in range(9)]  # chest and pathology in turn
+
+    def chosen(some, every=3):
+        return [some[place].request.pair_index for place in one_in(every, some)]
+
+    assert chosen(pairs) == chosen(pairs[::-1]) == [0, 1, 6, 7]
+    assert chosen(pairs, 2) == [0, 1, 4, 5, 8]
+    assert chosen(pairs[1:2]) == [1]
+    assert chosen(pairs, 1) == list(range(9))

@@ -30,7 +30,7 @@ from generator.view_policy import view_policy
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
 _COLUMNS = ("image_sha256", "report")
-_NEAR_COLUMNS = ("image_phash", "embedding")
+_NEAR_COLUMNS = ("image_phash", "report_minhash", "embedding")
 # What is expected of an entry before it has been tried, worth one pair: it names what is wanted in its words, or not.
 PRIOR, OTHER_PRIOR = 0.5, 0.01
 # With no success in n tries, a rate above 3 / n is unlikely (95 %).

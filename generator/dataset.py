@@ -62,6 +62,7 @@ class Row:
         sentence_agreement: `agreement` of each sentence behind the opening.
         embedding: the model's view of the image.
         image_phash: perceptual hash of the image, hex.
+        report_minhash: MinHash of the report, hex.
         scores: of the filters, by name; None where not defined.
         image_sha256: of `png`.
         sop_instance_uid: of the DICOM image; None without DICOM.
@@ -94,6 +95,7 @@ class Row:
     sentence_agreement: tuple[float, ...]
     embedding: tuple[float, ...] = field(repr=False)
     image_phash: str
+    report_minhash: str = field(repr=False)
     scores: Mapping[str, float | None]
     image_sha256: str
     sop_instance_uid: str | None

@@ -8,6 +8,7 @@ Sources: Zauner 2010 (phash); Broder 1997 (MinHash).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,8 +136,9 @@ def phash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.packbits(bits.ravel()).view(np.uint64)
 
 
+@lru_cache(maxsize=1024)
 def minhash(report: str) -> NDArray[np.uint32]:
-    """MinHash of the report's shingles without regard to case and spacing, uint32 [PERMUTATIONS]."""
+    """MinHash of the report's shingles without regard to case and spacing, uint32 [PERMUTATIONS], read-only."""
     from datasketch import MinHash
 
     text = " ".join(report.lower().split())
@@ -144,14 +146,20 @@ def minhash(report: str) -> NDArray[np.uint32]:
     made = MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32")
     made.update_batch(sorted(shingles))
     values: NDArray[np.uint32] = made.hashvalues.astype(np.uint32)
+    values.flags.writeable = False
     return values
 
 
-def hex_of(phash_of: NDArray[np.uint64]) -> str:
-    """The hash as the column `image_phash` holds it."""
-    return phash_of.tobytes().hex()
+def hex_of(values: NDArray[np.uint64] | NDArray[np.uint32]) -> str:
+    """The hash as the columns `image_phash` and `report_minhash` hold it."""
+    return values.tobytes().hex()
 
 
 def phash_of(text: str) -> NDArray[np.uint64]:
-    """The hash that a column holds."""
+    """The hash of an image that a column holds."""
     return np.frombuffer(bytes.fromhex(text), np.uint64)
+
+
+def minhash_of(text: str) -> NDArray[np.uint32]:
+    """The MinHash of a report that a column holds."""
+    return np.frombuffer(bytes.fromhex(text), np.uint32)

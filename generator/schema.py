@@ -113,6 +113,9 @@ _MADE = (
     Column(
         "image_phash", pa.string(), "Perceptual hash of the image, 256 bits, hex; near images differ in few.", made=True
     ),
+    Column(
+        "report_minhash", pa.string(), "MinHash of the report, 64 x 32 bits, hex; near texts share many.", made=True
+    ),
 )
 _TRACE = (
     Column("image_sha256", pa.string(), "sha256 of the PNG bytes, hex.", made=True),

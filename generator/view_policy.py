@@ -20,7 +20,7 @@ from generator.filters.duplicates import NAME as DUPLICATES
 from generator.filters.near_duplicates import NAME as NEAR
 from generator.filters.near_duplicates import compared_by
 from generator.filters.threshold import Threshold
-from generator.near import Signature, minhash, phash_of
+from generator.near import Signature, minhash_of, phash_of
 from generator.near_index import NearCopies
 from generator.records import Action
 from generator.schema import SCORE_PREFIX
@@ -186,5 +186,5 @@ def _signature(row: Mapping[str, Any]) -> Signature:
         domain=row["domain"],
         phash=phash_of(row["image_phash"]),
         embedding=np.asarray(row["embedding"], np.float32),
-        minhash=minhash(row["report"]),
+        minhash=minhash_of(row["report_minhash"]),
     )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from generator.errors import RowError
-from generator.near import hex_of, phash
+from generator.near import hex_of, minhash, phash
 from generator.provenance import Provenance
 from generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
 from generator.schema import ROW_GROUP_ROWS, SCORE_PREFIX, columns, pairs_schema, rejected_schema
@@ -29,6 +29,7 @@ _NO_STATISTICS = (
     "report",
     "traceback",
     "image_sha256",
+    "report_minhash",
     "embedding.list.element",
 )
 
@@ -166,6 +167,7 @@ def _measurements(pair: Pair) -> Row:
         "sentence_agreement": list(pair.sentence_agreement),
         "embedding": pair.embedding.astype(np.float32),
         "image_phash": hex_of(phash(pair.image)),
+        "report_minhash": hex_of(minhash(pair.report)),
     }
 
 

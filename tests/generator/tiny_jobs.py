@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ class FaultyMedim:
         for request in shard.requests:
             misbehave(self._spec, "generate", request)
         return self._replica.generate(shard)
+
+    def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
+        return self._replica.shuffled(pairs, others)
 
 
 def load_faulty(spec: GenerateSpec) -> FaultyMedim:

@@ -196,12 +196,14 @@ def _of_prompts(
     plan: Plan, census: Census, stratum: Stratum, wanted: int, expected: Counter[Stratum]
 ) -> NDArray[np.int64]:
     """So many more pairs of the entry that yields most as are likely to do; `expected` learns what else they bring."""
-    tried = plan.entries()
+    tried, full = plan.entries(), _full(plan, census)
     rates = {
         entry: (census.yields[entry, stratum] + prior) / (tried[entry] + 1)
         for entry in range(len(plan.spec.prompts))
-        if (prior := _prior(plan, entry, stratum))
+        if entry not in full and (prior := _prior(plan, entry, stratum))
     }
+    if not rates:
+        return np.empty(0, np.int64)
     best = max(rates, key=lambda entry: (rates[entry], -entry))
     count = min(math.ceil(wanted / rates[best]), plan.pairs)
     for (entry, other), made in census.yields.items():
@@ -211,13 +213,21 @@ def _of_prompts(
     return np.resize(np.roll(planned, -(tried[best] % len(planned))), count)
 
 
+def _full(plan: Plan, census: Census) -> set[int]:
+    """The entries of which `data/` may hold no more pairs."""
+    assert plan.spec.balance is not None
+    quotas = [one for one in plan.spec.balance.quotas if one.prompt is not None and one.at_most is not None]
+    full = (one for one in quotas if census.data[stratum_of(one, plan)] >= (one.at_most or 0))
+    return {one.prompt for one in full if one.prompt is not None}
+
+
 def _prior(plan: Plan, entry: int, stratum: Stratum) -> float:
     """What share of an entry's pairs is expected to be of a stratum before any was made; 0 where none can be."""
     section = plan.spec.prompts[entry]
     if section.domain != stratum.domain or (stratum.kind == "prompt" and stratum.name != str(entry)):
         return 0.0
     prompt = compose(section, 0)
-    asks = stratum.kind == "prompt" or stratum.name in prompt.findings
+    asks = stratum.kind in ("prompt", "domain") or stratum.name in prompt.findings
     if stratum.kind == "label":
         asks = labels(mentions(prompt.text)).get(stratum.name) == 1
     return PRIOR if asks else OTHER_PRIOR

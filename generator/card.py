@@ -57,6 +57,8 @@ def dataset_card(
         view=view,
         plan=plan,
         asked=_asked(plan),
+        domains=set(tally.by_domain()),
+        refiltered=ruled is not plan,
         strata=_tables(accepted(tally, view.strata), provenance),
         quotas=quota_results(ruled, view.strata),
         calibration=calibration,

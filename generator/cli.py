@@ -220,5 +220,7 @@ def main() -> NoReturn:
         sys.exit(exit_code(error))
     except SystemExit as leaving:
         # The library leaves with 2 for a wrong option and 130 for Ctrl-C; ours for all such things is 1.
+        if leaving.code == 130:
+            print("medim: interrupted; run the same command to go on: what is committed stays.", file=sys.stderr)
         sys.exit(1 if leaving.code else 0)
     sys.exit(0)

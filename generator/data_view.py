@@ -32,6 +32,11 @@ from generator.view_policy import CONTROL_COLUMNS, ViewPolicy
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE, open_parquet
 
 DATA = "data"
+LEFT_OUT = "left_out.parquet"
+_LEFT_OUT_SCHEMA = pa.schema(
+    [("pair_id", pa.string()), ("pair_index", pa.int64()), ("reasons", pa.list_(pa.string()))],
+    metadata={"synthetic": "true"},
+)
 FILE_BYTES = 256 * 1024 * 1024
 _PIECE = 2**20
 
@@ -49,6 +54,7 @@ class DataView:
         reasons: why pairs were left out, sorted; a pair may have several.
         flags: bounds that pairs in `data/` do not meet, of filters with `action: keep`, sorted.
         strata: pairs in `data/` by stratum.
+        places: planned pairs in whose place one in `data/` stands; told for jobs with a balance alone.
         files: of `data/`, relative to the dataset, sorted by path.
         objects: DICOM of restored pairs, in the same way.
     """
@@ -61,6 +67,7 @@ class DataView:
     reasons: Mapping[str, int]
     flags: Mapping[str, int]
     strata: Mapping[Stratum, int]
+    places: int
     files: tuple[FileRecord, ...]
     objects: tuple[FileRecord, ...] = ()
 
@@ -92,7 +99,9 @@ def build_data_view(
     try:
         with remembering(draft) as seen:
             schema, chosen = pairs_schema(provenance), Selection(policy or ViewPolicy(), plan, seen)
-            paths = _write_files(draft, _chosen_rows(store, plan.shards, schema, chosen, objects), schema, limit)
+            with pq.ParquetWriter(draft / LEFT_OUT, _LEFT_OUT_SCHEMA, compression="zstd") as left_out:
+                rows = _chosen_rows(store, plan.shards, schema, chosen, objects, left_out)
+                paths = _write_files(draft, rows, schema, limit)
         made = draft / DATA
         made.mkdir()
         for number, path in enumerate(paths):
@@ -101,6 +110,8 @@ def build_data_view(
         # From here on the dataset is not complete, and not a moment before: what is refused above leaves it as it was.
         store.remove(SUCCESS)
         store.replace_folder(DATA, made)
+        with store.draft(LEFT_OUT) as path:
+            shutil.copyfile(draft / LEFT_OUT, path)
         if objects.files or store.files(RESTORED):
             store.replace_folder(RESTORED, folder)
     finally:
@@ -114,6 +125,7 @@ def build_data_view(
         reasons=dict(sorted(chosen.reasons.items())),
         flags=dict(sorted(chosen.flags.items())),
         strata=dict(sorted(chosen.data.items())),
+        places=chosen.places,
         files=files,
         objects=tuple(sorted(objects.files, key=lambda one: one.path)),
     )
@@ -135,9 +147,17 @@ def file_record(source: Source, name: str) -> FileRecord:
 
 
 def _chosen_rows(
-    store: Store, shards: int, schema: pa.Schema, chosen: Selection, objects: RestoredObjects
+    store: Store,
+    shards: int,
+    schema: pa.Schema,
+    chosen: Selection,
+    objects: RestoredObjects,
+    left_out: pq.ParquetWriter,
 ) -> Iterator[pa.Table]:
-    """The rows of every shard in order that `data/` holds; dropped ones too where the policy decides anew."""
+    """The rows of every shard in order that `data/` holds; dropped ones too where the policy decides anew.
+
+    What a shard kept and `data/` does not hold is written to `left_out` with the reasons.
+    """
     names = (PAIRS_FILE, REJECTED_FILE) if chosen.policy.decide else (PAIRS_FILE,)
     sources = store.sources(f"{shard_name(index)}/{name}" for index in range(shards) for name in names)
     for _ in range(shards):
@@ -149,11 +169,18 @@ def _chosen_rows(
             places = order[start : start + ROW_GROUP_ROWS]
             batch = table.take(pa.array(places))
             rows = batch.drop_columns(["image"]).to_pylist()
-            mask = [
-                chosen.decide(row, kept=kept[place], write=_with_image(batch, number, objects)).taken
+            found = [
+                chosen.decide(row, kept=kept[place], write=_with_image(batch, number, objects))
                 for number, (row, place) in enumerate(zip(rows, places, strict=True))
             ]
-            yield objects.described(batch.filter(pa.array(mask, pa.bool_())))
+            lost = [
+                {"pair_id": row["pair_id"], "pair_index": row["pair_index"], "reasons": one.reasons}
+                for row, one, place in zip(rows, found, places, strict=True)
+                if kept[place] and not one.taken
+            ]
+            if lost:
+                left_out.write_table(pa.Table.from_pylist(lost, _LEFT_OUT_SCHEMA))
+            yield objects.described(batch.filter(pa.array([one.taken for one in found], pa.bool_())))
 
 
 def _with_image(batch: pa.Table, number: int, objects: RestoredObjects) -> Callable[[Mapping[str, Any]], bool]:

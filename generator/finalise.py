@@ -12,7 +12,7 @@ from pathlib import Path
 
 from generator.card import dataset_card
 from generator.contact_sheet import choose_tiles, contact_sheet
-from generator.data_view import build_data_view, control_rows, file_record
+from generator.data_view import LEFT_OUT, build_data_view, control_rows, file_record
 from generator.dataset import open_dataset
 from generator.manifest import MANIFEST, manifest_head, read_manifest, write_manifest
 from generator.plan import Plan
@@ -117,7 +117,7 @@ def _files(store: Store, plan: Plan, provenance: Provenance, data: tuple[FileRec
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
     rounds = [round_name(one.number) for one in plan.rounds]
-    for name in (CARD, CONTACT_SHEET, "plan.json", *([PRIVACY] if store.exists(PRIVACY) else []), *rounds):
+    for name in (CARD, CONTACT_SHEET, "plan.json", LEFT_OUT, *([PRIVACY] if store.exists(PRIVACY) else []), *rounds):
         yield file_record(store.source(name), name)
     yield from data
     for record in shard_records(store, plan.shards, provenance):

@@ -17,7 +17,7 @@ from generator.records import FileRecord, ReplicaFacts, ShardRecord
 from generator.schema import SCHEMA_VERSION
 from generator.store import Store
 from generator.tally import Rate, Tally
-from generator.view_policy import LEAST_CONTROLS, Calibration
+from generator.view_policy import Calibration, least_controls
 
 MANIFEST = "manifest.json"
 
@@ -94,15 +94,22 @@ def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration])
     """What a person should know before using the dataset."""
     few = [
         f"agreement: options.max_false_positives sets no bound for {domain}: {one.controls} wrongly dealt pairs could "
-        f"be scored, and a rate needs {LEAST_CONTROLS}"
+        f"be scored, and a share of {one.rate:g} needs {least_controls(one.rate)}"
         for domain, one in calibration.items()
         if one.bound is None
     ]
     short = [
         f"quota {one.name}: {one.data} of {one.kept} pairs" for one in quota_results(plan, view.strata) if not one.met
     ]
+    filled = (
+        f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, given up"
+    )
+    filled += ", quarantined, or beyond the budget"
+    again = any(one.action == "regenerate" for one in plan.spec.filters) and view.places < plan.planned
+    empty = "data/ is empty: every pair was dropped, left out or quarantined"
     unwritable = f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"
-    return [*few, *short, *([unwritable] if view.unwritable else [])]
+    more = ((again, filled), (view.rows == 0, empty), (view.unwritable > 0, unwritable))
+    return [*few, *short, *(line for happened, line in more if happened)]
 
 
 def write_manifest(

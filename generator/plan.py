@@ -168,7 +168,8 @@ class Plan:
             except IndexError:
                 pass
         first, last = self.request(0).pair_id, self.shard(self.shards - 1).requests[-1].pair_id
-        raise SpecError(f"{pair_id} is not a pair of {self.spec.name}. Its ids run from {first} to {last}.")
+        gaps = ", with gaps behind shards that are not full" if self.rounds else ""
+        raise SpecError(f"{pair_id} is not a pair of {self.spec.name}. Its ids run from {first} to {last}{gaps}.")
 
     def shard_of(self, pair_index: int) -> int:
         """The index of the shard that holds a pair."""

@@ -23,6 +23,7 @@ from generator.inputs_parquet import find_files
 from generator.manifest import read_manifest
 from generator.privacy_measures import (
     NGRAM,
+    SAME,
     Distances,
     Reference,
     copied,
@@ -35,7 +36,8 @@ from generator.store import Store, store_at
 
 PRIVACY = "privacy.json"
 _IMAGES = (".png", ".jpg", ".jpeg", ".dcm")
-_LISTED = 100
+_LISTED = 1000
+LEAST_HELD = 100  # for one in a hundred to be told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,24 @@ class Record:
 
     image: NDArray[np.uint8]
     report: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A pair that counts as a copy.
+
+    Attributes:
+        pair_id: of the pair.
+        image, report: which of its sides.
+        record: position in the reference of the record whose image is closest, from 0.
+        distance: to that image.
+    """
+
+    pair_id: str
+    image: bool
+    report: bool
+    record: int
+    distance: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +86,8 @@ class Privacy:
             when both are of one size; None without a holdout.
         copied_reports: pairs whose report holds a longer verbatim stretch than the threshold.
         report_threshold: words.
-        copied_pairs: ids of the first of either.
+        copied_pairs: the first thousand of either.
+        warnings: what makes the result weaker than it looks.
     """
 
     data_sha256: str
@@ -81,16 +102,18 @@ class Privacy:
     closer_than_holdout: float | None
     copied_reports: int
     report_threshold: int
-    copied_pairs: tuple[str, ...]
+    copied_pairs: tuple[Copy, ...]
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """For people."""
-        return (
-            f"{self.pairs} pairs against {self.reference} records ({self.holdout} held out): "
-            f"{self.copied_images} images and {self.copied_reports if self.reference_reports else 'untested'} reports "
-            "count as copies. "
-            "What these tests cannot see is in the dataset card."
-        )
+        reports = f"{self.copied_reports} reports" if self.reference_reports else "reports were not compared"
+        counted = f"{self.copied_images} images and {reports} count as copies"
+        if not self.reference_reports:
+            counted = f"{self.copied_images} images count as copies; {reports}"
+        lines = [f"{self.pairs} pairs against {self.reference} records ({self.holdout} held out): {counted}."]
+        lines += [f"warning: {one}" for one in self.warnings]
+        return "\n".join([*lines, "What these tests cannot see is in the dataset card."])
 
 
 def assess(
@@ -111,7 +134,7 @@ def assess(
             raise InputError(f"{place}: holds no record, so there is nothing to compare with")
     known = known_ngrams(one.report for one in records if one.report)
     against = Reference(one.image for one in records)
-    apart = against.distances(one.image for one in held) if held else None
+    apart, held, warnings = _apart(against, held, holdout)
     found = against.distances(dataset.images())
     stretch = copy_threshold([longest_copy(one.report, known) for one in held if one.report])
     images = copied(found, apart)
@@ -130,8 +153,44 @@ def assess(
         closer_than_holdout=_closer(found, dataset.images(), held),
         copied_reports=int(reports.sum()),
         report_threshold=stretch,
-        copied_pairs=tuple(one for one, flag in zip(ids, images | reports, strict=True) if flag)[:_LISTED],
+        copied_pairs=tuple(
+            Copy(
+                pair_id=ids[place],
+                image=bool(images[place]),
+                report=bool(reports[place]),
+                record=int(found.record[place]),
+                distance=round(float(found.nearest[place]), 6),
+            )
+            for place in np.flatnonzero(images | reports)[:_LISTED].tolist()
+        ),
+        warnings=warnings,
     )
+
+
+def _apart(
+    against: Reference, held: list[Record], place: str | None
+) -> tuple[Distances | None, list[Record], tuple[str, ...]]:
+    """Distances of the held-out records to the reference, the records that are not in it, and what to know of them.
+
+    Raises:
+        InputError: all of them are in the reference.
+    """
+    if place is None:
+        return None, held, ()
+    found = against.distances(one.image for one in held)
+    new = found.nearest > SAME
+    warnings = []
+    if not new.any():
+        raise InputError(f"{place}: every record is in the reference too; hold out records that it does not have")
+    if not new.all():
+        warnings.append(f"{int((~new).sum())} held-out records are in the reference too, and were left out")
+    if new.sum() < LEAST_HELD:
+        warnings.append(
+            f"{int(new.sum())} held-out records cannot tell the closest of a hundred; give {LEAST_HELD} or more"
+        )
+    kept = [one for one, flag in zip(held, new.tolist(), strict=True) if flag]
+    apart = Distances(nearest=found.nearest[new], ratio=found.ratio[new], record=found.record[new])
+    return apart, kept, tuple(warnings)
 
 
 def write_privacy(store: Store, result: Privacy) -> None:

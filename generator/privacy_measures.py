@@ -22,6 +22,7 @@ SMOOTH = 5  # pixels of the mean that is taken away
 CANDIDATES = 32  # records that look alike at first sight, and are compared in detail
 NGRAM = 8  # words
 LEVEL = 0.01  # share of held-out records that a threshold may flag
+SAME = 0.05  # distance within which two images are one: what storing it anew, at another size or depth, changes
 NO_HOLDOUT_RATIO = 0.5  # of the distances to the nearest and the next record, where nothing was held out
 _WORD = re.compile(r"[a-z0-9]+")
 
@@ -32,7 +33,7 @@ class Distances:
 
     Attributes:
         nearest: float32 [N], to the closest record, in [0, 2].
-        ratio: float32 [N], that over the distance to the next record; 1 where there is no other.
+        ratio: float32 [N], that over the distance to the next record that is not the same; 1 where there is no other.
         record: int64 [N], which record is closest.
     """
 
@@ -76,7 +77,10 @@ class Reference:
         distance = np.sqrt(np.maximum(2 - 2 * cosine, 0))
         order = np.argsort(distance, kind="stable")
         first = float(distance[order[0]])
-        second = float(distance[order[1]]) if len(order) > 1 else first
+        # A reference may hold a record twice, which must not make a copy of it look like a stranger.
+        nearest, detail = self._detail[chosen[order[0]]].astype(np.float32), self._detail[chosen].astype(np.float32)
+        others = distance[np.sqrt(np.maximum(2 - 2 * (detail @ nearest), 0)) > SAME]
+        second = float(others.min()) if len(others) else first
         return first, first / second if second else 1.0, int(chosen[order[0]])
 
 
@@ -120,11 +124,12 @@ def copied(found: Distances, holdout: Distances | None) -> NDArray[np.bool_]:
     """Which images count as copies.
 
     With a holdout: those closer to a record than all but `LEVEL` of the held-out images are. Without: those half as far
-    from one record as from any other.
+    from one record as from any other. In both cases those that are the same.
     """
+    same: NDArray[np.bool_] = found.nearest <= SAME
     if holdout is None:
-        return found.ratio < NO_HOLDOUT_RATIO
-    return found.nearest < np.quantile(holdout.nearest, LEVEL, method="lower")
+        return same | (found.ratio < NO_HOLDOUT_RATIO)
+    return same | (found.nearest < np.quantile(holdout.nearest, LEVEL, method="lower"))
 
 
 def words(report: str) -> list[str]:

@@ -87,11 +87,15 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
                 f"{where}.label: no report of the embedded checkpoint asserts {quota.label}. It asserts: "
                 f"{', '.join(sorted(phantom_labels()))}."
             )
+        if quota.domain is not None and quota.domain not in domains:
+            raise SpecError(
+                f"{where}.domain: the job makes no pairs of {quota.domain}, but of {' and '.join(domains)}."
+            )
         known = tuple(finding for domain in domains for finding in GRAMMARS[domain].findings)
         if quota.finding is not None and quota.finding not in known:
             raise SpecError(
                 f"{where}.finding: {quota.finding!r} is not a finding of {' or '.join(domains)}"
-                f"{suggestion(quota.finding, known)}. Known: {', '.join(known)}."
+                f"{suggestion(quota.finding, known)}. Known: {', '.join(known)}. CheXpert observations go under label."
             )
 
 

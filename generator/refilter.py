@@ -31,6 +31,7 @@ class Refiltered:
         totals: under the new one.
         left_out: why pairs that their shard kept are not in `data/`.
         restored: pairs that their shard had dropped.
+        warnings: what a person should know before using the dataset.
     """
 
     folder: str
@@ -38,12 +39,14 @@ class Refiltered:
     totals: Totals
     left_out: dict[str, int]
     restored: int
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """For people."""
         lines = [f"{self.folder}: data/ holds {self.totals.data_rows} pairs, {self.before} before"]
         lines += [f"  left out, {reason}: {count}" for reason, count in self.left_out.items()]
         lines += [f"  taken back: {self.restored}"] if self.restored else []
+        lines += [f"  warning: {one}" for one in self.warnings]
         return "\n".join(lines)
 
 
@@ -103,7 +106,9 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
         )
     check_prompts(rules.prompts, rules.source)
     check_balance(rules, 1)
-    totals = _finalised(store, spec, manifest, rules)
+    own = (spec.filters, spec.balance) == (rules.filters, rules.balance)
+    totals = _finalised(store, spec, manifest, None if own else rules)
+    store.tidy()
     after = read_manifest(store)
     return Refiltered(
         folder=str(store),
@@ -111,4 +116,5 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
         totals=totals,
         left_out=after["left_out"],
         restored=after["counts"]["restored"],
+        warnings=tuple(after["warnings"]),
     )

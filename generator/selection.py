@@ -21,6 +21,8 @@ from generator.store import Source
 from generator.strata import Stratum, strata_of, stratum_of
 from generator.view_policy import ViewPolicy
 
+COPY, UNWRITABLE = "exact copy of an earlier pair", "cannot be written as DICOM"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -30,11 +32,13 @@ class Outcome:
         taken: `data/` holds it.
         again: a filter whose action is `regenerate` keeps it out.
         strata: that it is in.
+        reasons: why `data/` does not hold it; empty where it does.
     """
 
     taken: bool
     again: bool
     strata: tuple[Stratum, ...]
+    reasons: tuple[str, ...] = ()
 
 
 class Selection:
@@ -60,7 +64,7 @@ class Selection:
         self.policy, self._plan, self._seen = policy, plan, seen
         quotas = plan.spec.balance.quotas if plan.spec.balance else ()
         self._most = {stratum_of(one, plan): one.at_most for one in quotas if one.at_most is not None}
-        self._settled = np.zeros(plan.planned if plan.rounds else 0, np.bool_)
+        self._settled = np.zeros(plan.planned if plan.spec.balance or plan.rounds else 0, np.bool_)
         self.rows = self.copies = self.left_out = self.restored = self.unwritable = 0
         self.reasons: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
@@ -82,13 +86,13 @@ class Selection:
         if reasons:
             self.left_out += kept
             self.reasons.update(reasons if kept else ())
-            return Outcome(taken=False, again=look.again, strata=strata)
+            return Outcome(taken=False, again=look.again, strata=strata, reasons=reasons)
         if self._seen.has(row["image_sha256"], row["report"]):
             self.copies += kept
-            return Outcome(taken=False, again=self.policy.copies_again, strata=strata)
+            return Outcome(taken=False, again=self.policy.copies_again, strata=strata, reasons=(COPY,))
         if not kept and not write(row):
             self.unwritable += 1
-            return Outcome(taken=False, again=False, strata=strata)
+            return Outcome(taken=False, again=False, strata=strata, reasons=(UNWRITABLE,))
         self._seen.add(row["image_sha256"], row["report"])
         self.policy.took(look)
         self.rows += 1
@@ -101,7 +105,12 @@ class Selection:
 
     def _place(self, pair_index: int) -> int | None:
         """The planned pair in whose place a row may stand, which one row alone can; None where that is no matter."""
-        return self._plan.replaced(pair_index) if self._plan.rounds else None
+        return self._plan.replaced(pair_index) if len(self._settled) else None
+
+    @property
+    def places(self) -> int:
+        """Planned pairs in whose place a row that was taken stands; told for jobs with a balance alone."""
+        return int(self._settled.sum())
 
     def _crowded(self, strata: Sequence[Stratum], place: int | None) -> tuple[str, ...]:
         """Why there is no room for a row that all filters take."""

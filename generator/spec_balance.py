@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from generator.records import Domain
 from generator.spec_sections import Count, Section, Text
 
 Label = Literal[
@@ -27,9 +28,10 @@ Label = Literal[
 
 
 class QuotaSection(Section):
-    """How many pairs of one kind `data/` is to hold. One of `finding`, `label` and `prompt` says which kind.
+    """How many pairs of one kind `data/` is to hold. One of `domain`, `finding`, `label` and `prompt` says which kind.
 
     Attributes:
+        domain: of the pairs, whatever they show.
         finding: that the embedded domain's labeler reads in the report.
         label: CheXpert observation that a chest report asserts.
         prompt: position of an entry in `prompts`, from 0.
@@ -37,6 +39,7 @@ class QuotaSection(Section):
         at_most: later pairs are left out of `data/`; None for no bound.
     """
 
+    domain: Domain | None = None
     finding: Text | None = None
     label: Label | None = None
     prompt: Annotated[int, Field(ge=0)] | None = None
@@ -45,11 +48,12 @@ class QuotaSection(Section):
 
     @model_validator(mode="after")
     def _one_kind_and_a_number(self) -> QuotaSection:
-        given = {"finding": self.finding, "label": self.label, "prompt": self.prompt}
+        given = {"domain": self.domain, "finding": self.finding, "label": self.label, "prompt": self.prompt}
         named = [name for name, value in given.items() if value is not None]
         if len(named) != 1:
             raise ValueError(
-                f"names {' and '.join(named) or 'none'} of finding, label and prompt; name one, which says what counts"
+                f"names {' and '.join(named) or 'none'} of domain, finding, label and prompt; name one: it says what "
+                "is counted"
             )
         if self.kept is None and self.at_most is None:
             raise ValueError("asks for nothing; give kept (at least so many), at_most, or both")
@@ -61,6 +65,8 @@ class QuotaSection(Section):
         """The kind, as errors, cards and commands call it."""
         if self.prompt is not None:
             return f"prompt {self.prompt}"
+        if self.domain is not None:
+            return f"domain {self.domain}"
         return f"finding {self.finding}" if self.finding is not None else f"label {self.label}"
 
 

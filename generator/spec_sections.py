@@ -29,6 +29,7 @@ OWN_FILTERS = (
     "duplicates",
     "near_duplicates",
 )
+UNIT_FILTERS = ("image_stats", "report_form", "nonwords", "duplicates", "near_duplicates")  # scores in [0, 1]
 _OTHER_FILTER = re.compile(r"x_[a-z0-9_]{1,30}")  # judges of other distributions, see `generator.filters.plugins`
 
 
@@ -210,6 +211,16 @@ class FilterSection(Section):
         low, high = self.drop_below, self.drop_above
         if low is not None and high is not None and low > high:
             raise ValueError(f"drop_below = {low} is above drop_above = {high}, so every pair would be dropped")
+        return self
+
+    @model_validator(mode="after")
+    def _bounds_are_in_range(self) -> FilterSection:
+        if self.name == "near_duplicates" and self.drop_below is not None:
+            raise ValueError("near_duplicates: drop_below would drop what is new; give drop_above")
+        for key in ("drop_below", "drop_above") if self.name in UNIT_FILTERS else ():
+            bound = getattr(self, key)
+            if bound is not None and not 0 <= bound <= 1:
+                raise ValueError(f"{self.name}: {key} = {bound:g}, but its score runs from 0 to 1")
         return self
 
     @model_validator(mode="after")

@@ -256,9 +256,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 def _refuse(store: Store, what: str, found: list[str]) -> None:
     if found:
+        policy = all(one.startswith(("filters:", "balance")) for one in found)
+        hint = " `medim refilter` puts other filters and quotas in force without making pairs." if policy else ""
         raise StoreError(
             f"{store}: {what} than this job; different: {'; '.join(found)}. "
-            "Give this job a folder of its own with --out, or put back what has changed."
+            f"Give this job a folder of its own with --out, or put back what has changed.{hint}"
         )
 
 

@@ -20,10 +20,10 @@ class Stratum(NamedTuple):
     """A kind of pairs.
 
     Attributes:
-        kind: `prompt` (an entry of the job's prompts), `finding` (that the report names) or `label` (a CheXpert
-            observation that a chest report asserts).
+        kind: `domain`, `prompt` (an entry of the job's prompts), `finding` (that the report names) or `label` (a
+            CheXpert observation that a chest report asserts).
         domain: of the pairs.
-        name: of the finding or the label; of a prompt its position.
+        name: of the domain, finding or label; of a prompt its position.
     """
 
     kind: str
@@ -38,13 +38,15 @@ def strata_of(row: Mapping[str, Any], plan: Plan) -> tuple[Stratum, ...]:
     asked = [] if entry is None else [Stratum("prompt", domain, str(entry))]
     named = [Stratum("finding", domain, name) for name in row["findings_report"] or ()]
     asserted = [Stratum("label", domain, name) for name, column in _LABELS.items() if row[column] == 1]
-    return (*asked, *named, *asserted)
+    return (Stratum("domain", domain, domain), *asked, *named, *asserted)
 
 
 def stratum_of(quota: QuotaSection, plan: Plan) -> Stratum:
     """What a quota of the job counts."""
     if quota.prompt is not None:
         return Stratum("prompt", plan.spec.prompts[quota.prompt].domain, str(quota.prompt))
+    if quota.domain is not None:
+        return Stratum("domain", quota.domain, quota.domain)
     if quota.label is not None:
         return Stratum("label", "chest_xray", quota.label)
     assert quota.finding is not None

@@ -27,7 +27,7 @@ from generator.schema import SCORE_PREFIX
 from generator.spec import GenerateSpec
 
 CONTROL_COLUMNS = ("domain", SCORE_PREFIX + SHUFFLED)
-LEAST_CONTROLS = 20  # of a domain, for a rate to be told
+LEAST_CONTROLS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, re
 def calibrate(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, Calibration]:
     """What wrongly dealt pairs agree, by domain: the agreement that a share `rate` of them exceeds.
 
-    A domain with fewer than `LEAST_CONTROLS` of them has no bound: no rate can be told from so few.
+    A domain with fewer than `least_controls` of them has no bound: no rate can be told from so few.
     """
     found: dict[str, list[float]] = {}
     for row in controls:
@@ -173,9 +173,14 @@ def calibrate(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, C
     }
 
 
+def least_controls(rate: float) -> int:
+    """Wrongly dealt pairs of a domain that it takes to tell such a rate."""
+    return max(LEAST_CONTROLS, math.ceil(1 / rate))
+
+
 def _upper(ordered: NDArray[np.float64], rate: float) -> float | None:
     """The least value that at most a share `rate` of `ordered` reaches."""
-    if len(ordered) < LEAST_CONTROLS:
+    if len(ordered) < least_controls(rate):
         return None
     passing = int(rate * len(ordered))
     return float(np.nextafter(np.float32(ordered[len(ordered) - passing - 1]), np.float32(np.inf)))

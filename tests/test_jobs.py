@@ -52,6 +52,23 @@ def test_a_generate_job_makes_its_dataset(name, tmp_path):
         assert min(sheet.size) > 200
 
 
+def test_the_job_with_quotas_makes_rounds_within_its_budget(tmp_path):
+    import json
+
+    from generator.job import run_job
+    from generator.verify import verify
+
+    job = smaller(values("balanced_cxr.yaml", tmp_path / "out"))
+    quotas = [{**one, "kept": 4} if "kept" in one else {**one, "at_most": 2} for one in job["balance"]["quotas"]]
+    job["balance"] = {"budget": 40, "quotas": quotas}
+    result = run_job(parse_spec(job, source="balanced_cxr"), local=True, **QUIET)
+    balance = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["balance"]
+    assert 9 < result.pairs == balance["made"] <= 40
+    assert result.rounds == len(balance["rounds"]) > 0
+    assert all(one["met"] for one in balance["quotas"]) or result.pairs == 40
+    verify(tmp_path / "out")
+
+
 def medim_job(name, tmp_path, checkpoint, **sampling):
     """A job for the published weights, with tiny ones and a few pairs, on the CPU."""
     job = values(f"{name}.yaml", tmp_path / "out", model={"checkpoint": str(checkpoint)})
@@ -157,6 +174,6 @@ def test_the_evaluation_job_writes_figures_and_a_card(tmp_path):
 
 def test_no_job_file_is_left_out():
     covered = {"quickstart", "cxr_pairs", "pathology_pairs", "report_to_image", "image_to_report"}
-    covered |= {"medim_cxr_pairs", "medim_pathology_pairs", "medim_image_to_report"}
+    covered |= {"balanced_cxr", "medim_cxr_pairs", "medim_pathology_pairs", "medim_image_to_report"}
     covered |= {"train_phantom", "augment_phantom", "evaluate_phantom"}
     assert {name.removesuffix(".yaml") for name in FILES} == covered

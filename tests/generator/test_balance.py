@@ -136,9 +136,11 @@ def test_labels_of_quotas_are_those_of_the_labeler():
         ({"filters": [{"name": "duplicates", "drop_above": 0, "action": "keep"}]}, "never holds exact copies"),
         ({"balance": {"budget": 20, "quotas": [{"prompt": 0, "kept": 21}]}}, "kept = 21 is above budget = 20"),
         ({"balance": {"budget": 20, "quotas": [{"prompt": n, "kept": 11} for n in (0, 1)]}}, "want 22 pairs in all"),
+        ({"filters": [{"name": "near_duplicates", "drop_above": 95}]}, "its score runs from 0 to 1"),
+        ({"filters": [{"name": "near_duplicates", "drop_below": 0.9}]}, "would drop what is new"),
         ({"filters": AGAIN}, r"agreement has action: regenerate, which needs a bound"),
         ({"balance": {"budget": 20}}, "balance asks for nothing"),
-        ({"balance": {"budget": 20, "quotas": [{"kept": 2}]}}, "names none of finding, label and prompt"),
+        ({"balance": {"budget": 20, "quotas": [{"kept": 2}]}}, "names none of domain, finding, label and prompt"),
         (
             {"balance": {"budget": 20, "quotas": [{"finding": "tube", "prompt": 0, "kept": 2}]}},
             "names finding and prompt",
@@ -194,3 +196,13 @@ def test_a_quota_without_any_success_grows_slowly_and_is_given_up():
     assert all(size <= 16 + sum(rounds) for size in rounds)
     assert plan.pairs < 400
     assert 3 * (400 - plan.pairs) < plan.pairs
+
+
+def test_an_entry_whose_own_quota_is_full_is_not_asked_for_more():
+    plan = joint([{"prompt": 1, "at_most": 4}, {"finding": "nodule", "kept": 20}])
+    full = {NODULE: 4, Stratum("prompt", "chest_xray", "1"): 4}
+    grown = next_round(plan, census(plan, {(1, NODULE): 4}, full))
+    assert set(grown.rounds[0].repeats) <= set(plan.of_entry(0))
+    every = joint([{"prompt": n, "at_most": 4} for n in (0, 1)] + [{"finding": "nodule", "kept": 20}])
+    entries = {Stratum("prompt", "chest_xray", str(n)): 4 for n in (0, 1)}
+    assert next_round(every, census(every, {(1, NODULE): 4}, {NODULE: 4, **entries})) is None

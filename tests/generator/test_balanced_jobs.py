@@ -105,6 +105,22 @@ def test_quotas_of_findings_labels_and_prompts_are_met_in_data(tmp_path):
     assert result.pairs < 400
 
 
+def test_so_many_pairs_of_a_domain_can_be_asked_for(tmp_path):
+    balance = {"budget": 200, "quotas": [{"domain": "chest_xray", "kept": 12, "at_most": 12}]}
+    spec = toy_job(tmp_path, filters=[{"name": "agreement", "drop_below": 0.0}], balance=balance)
+    run(spec)
+    rows = rows_of(spec)
+    assert sum(row.domain == "chest_xray" for row in rows) == 12
+    left = pq.read_table(Path(spec.output.dir) / "left_out.parquet").to_pylist()
+    kept = {row["pair_id"] for path in Path(spec.output.dir).glob("shards/*/pairs.parquet") for row in rows_in(path)}
+    assert {row["pair_id"] for row in left} == kept - {row.pair_id for row in rows}
+    assert {reason for row in left for reason in row["reasons"]} <= {"domain chest_xray has its 12"}
+
+
+def rows_in(path):
+    return pq.read_table(path, columns=["pair_id"]).to_pylist()
+
+
 def test_copies_do_not_count_for_a_quota(tmp_path):
     phantom = next(one for seed in range(9) if (one := draw("chest_xray", seed)).findings)
     pq.write_table(pa.table({"report": [phantom.report] * 2}), tmp_path / "inputs.parquet")
@@ -180,6 +196,7 @@ def test_a_place_that_nothing_can_fill_is_given_up_after_its_tries(tmp_path):
     result = run(spec)
     assert (result.pairs, result.data_rows) == (4 + 4, 3)
     assert result.rounds == 2
+    assert result.warnings[0].startswith("3 of 4 planned pairs have a pair in their place")
 
 
 def test_a_place_holds_one_pair_even_where_a_batch_of_tries_gives_several(tmp_path):

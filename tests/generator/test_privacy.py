@@ -2,8 +2,10 @@
 
 import io
 import json
+from dataclasses import asdict
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pydicom
 import pytest
@@ -78,6 +80,31 @@ def test_a_reference_of_one_or_of_blank_images_gives_numbers():
         Reference([])
 
 
+def test_a_copy_counts_though_the_reference_holds_its_record_twice_or_no_other():
+    phantoms = [draw("chest_xray", seed).image for seed in range(8)]
+    for records in ([*phantoms, *phantoms], phantoms[:1]):
+        found = Reference(records).distances([phantoms[0]])
+        assert copied(found, None).all()
+        assert copied(found, found).all()
+    near = near_copy(phantoms[0], 1)
+    assert copied(Reference([*phantoms, *phantoms]).distances([near]), None).all()
+
+
+def test_a_holdout_that_is_part_of_the_reference_is_left_out_or_refused(tmp_path):
+    spec = make_spec(output={"dir": "out/tiny", "dicom": None})
+    finish_tiny(tmp_path / "out", spec)
+    shards = [str(tmp_path / "out" / "shards" / f"00000{shard}" / "pairs.parquet") for shard in range(3)]
+    with pytest.raises(InputError, match="every record is in the reference too"):
+        assess(tmp_path / "out", shards[0], shards[0], "image", "report")
+    both = tmp_path / "both.parquet"
+    pq.write_table(pa.concat_tables([pq.read_table(one, columns=["image", "report"]) for one in shards[:2]]), both)
+    found = assess(tmp_path / "out", shards[0], str(both), "image", "report")
+    assert (found.holdout, found.copied_images) == (3, 4)
+    assert [one.split()[0] for one in found.warnings] == ["4", "3"]
+    assert "warning: 4 held-out records are in the reference too" in str(found)
+    assert [(one.record, one.image) for one in found.copied_pairs if one.image] == [(n, True) for n in range(4)]
+
+
 def test_the_longest_verbatim_stretch_is_counted_in_words():
     known = known_ngrams(["one two three four five six seven eight nine ten eleven twelve"])
     assert longest_copy("Two, three four five six seven eight nine ten. And more", known) == 9
@@ -116,8 +143,9 @@ def test_the_result_goes_into_card_and_manifest_until_data_changes(tmp_path):
     commit_tiny(tmp_path / "reference", spec)
     places = [str(tmp_path / "reference" / "shards" / f"00000{shard}") for shard in (0, 2)]
     found = assess(tmp_path / "out", places[0] + "/pairs.parquet", places[1] + "/pairs.parquet", "image", "report")
-    assert (found.pairs, found.reference, found.holdout) == (9, 4, 3)
-    assert found.copied_images >= 0
+    # One of the three held-out records is a copy of one in the reference.
+    assert (found.pairs, found.reference, found.holdout) == (9, 4, 2)
+    assert found.copied_images >= 4
     bare = assess(tmp_path / "out", places[0] + "/pairs.parquet", None, "image", "report")
     # Sentences of the grammar recur, so without a holdout reports of strangers may count too.
     assert (bare.copied_images, bare.copied_reports >= 4) == (4, True)
@@ -125,7 +153,9 @@ def test_the_result_goes_into_card_and_manifest_until_data_changes(tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "images that count as copies | 4 (half as far" in card
     assert "does not prove that nothing leaked" in card
-    assert json.loads((tmp_path / "out" / PRIVACY).read_text())["copied_pairs"] == list(bare.copied_pairs)
+    assert json.loads((tmp_path / "out" / PRIVACY).read_text())["copied_pairs"] == [
+        asdict(one) for one in bare.copied_pairs
+    ]
     assert not inspect(tmp_path / "out").problems
     rules = make_spec(output={"dir": "out/tiny", "dicom": None}, filters=[{"name": "image_stats", "drop_below": 0.6}])
     refilter(tmp_path / "out", rules)

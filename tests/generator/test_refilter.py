@@ -26,6 +26,7 @@ from tests.generator.toy_replica import PARTS, content_of, toy_job
 
 # Identifiers, names and the sequences that hold some of them are made of the job's digest, and the jobs differ.
 OF_THE_JOB = ("UI", "LO", "PN", "SQ", "ST")
+NOTHING = [{"name": "agreement", "drop_below": 99}]
 POLICIES = [
     [{"name": "agreement"}],
     [{"name": "agreement", "drop_below": 0.25}, {"name": "report_form", "drop_below": 0.5}],
@@ -200,6 +201,16 @@ def test_pairs_that_come_back_have_the_dicom_that_their_shard_would_have_written
     with pytest.raises(VerifyError, match="restored/"):
         verify(tmp_path / "out")
     refilter(tmp_path / "out", spec)
-    # The manifest says that its filters were given later, although they are the job's own.
-    assert {**content_of(tmp_path / "out"), "manifest.json": ""} == {**before, "manifest.json": ""}
+    assert content_of(tmp_path / "out") == before
     assert not (tmp_path / "out" / "restored").exists()
+
+
+def test_a_policy_that_leaves_nothing_says_so_and_the_card_says_whose_policy_it_is(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    found = refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=NOTHING))
+    assert found.totals.data_rows == 0
+    assert "warning: data/ is empty" in str(found)
+    assert "those of a later `medim refilter`" in (Path(spec.output.dir) / "README.md").read_text()
+    refilter(spec.output.dir, spec)
+    assert "later `medim refilter`" not in (Path(spec.output.dir) / "README.md").read_text()
+    assert not (Path(spec.output.dir) / ".tmp").exists()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from generator.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
+from generator.score_columns import described
 
 SCHEMA_VERSION = 1
 ROW_GROUP_ROWS = 128
@@ -144,8 +145,7 @@ _REJECTED = (
 def columns(provenance: Provenance) -> tuple[Column, ...]:
     """The columns of kept pairs, in order; one flat float32 per score of the job's filters."""
     scores = tuple(
-        Column(SCORE_PREFIX + name, pa.float32(), f"Filter score {name}; null when it is not defined.", nullable=True)
-        for name in provenance.score_names
+        Column(SCORE_PREFIX + name, pa.float32(), described(name), nullable=True) for name in provenance.score_names
     )
     return (*_IDENTITY, *_MADE, *scores, *_TRACE)
 

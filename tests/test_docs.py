@@ -151,6 +151,15 @@ def test_every_column_is_documented_with_its_type() -> None:
         assert found.get(field.name, [["missing"]])[0][0] == kind, field.name
 
 
+def test_score_columns_say_in_the_files_what_the_page_says() -> None:
+    found = rows(page("docs/dataset-schema.md"))
+    scores = [field for field in rejected_schema(make_provenance()) if field.name.startswith("score_")]
+    assert len(scores) > 40
+    for field in scores:
+        said = field.metadata[b"description"].decode().removesuffix("; null when it is not defined.")
+        assert found[field.name][0][-1].lower() == said.lower(), field.name
+
+
 def test_every_command_and_every_job_is_in_the_readme() -> None:
     readme = page("README.md")
     for command in app.registered_commands:

@@ -49,7 +49,5 @@ def run_local(
                 if outcome.record:
                     progress.committed(outcome.record)
             if draining.is_set() and schedule.unfinished:
-                raise DrainedError(
-                    f"stopped on SIGTERM, {schedule.outstanding} shards left; run the same command to go on."
-                )
+                raise DrainedError(f"stopped on SIGTERM, {schedule.left}; run the same command to go on.")
     return facts

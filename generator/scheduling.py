@@ -130,6 +130,11 @@ class Schedule:
         return self.outstanding > 0 or (self._source is not None and self._source.open_ended)
 
     @property
+    def left(self) -> str:
+        """What is not made yet, for people."""
+        return f"{self.outstanding} shards left" if self.outstanding else "the next round left"
+
+    @property
     def fresh(self) -> int:
         """How many shards nobody has tried yet."""
         return len(self._fresh)

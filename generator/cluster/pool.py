@@ -213,8 +213,7 @@ class Pool:
         while time.monotonic() < end and any(worker.orders for worker in self._workers):
             self._collect()
             self._watch()
-        left = self._schedule.outstanding
-        raise DrainedError(f"stopped on SIGTERM, {left} shards left; run the same command to go on.")
+        raise DrainedError(f"stopped on SIGTERM, {self._schedule.left}; run the same command to go on.")
 
     def _drop(self, worker: _Worker, failures: dict[Any, Failure] | None = None) -> None:
         """The actor is gone. Those of its orders that are in `failures` have failed; the others go back unblamed.

@@ -225,3 +225,35 @@ def test_two_in_flight_blame_no_innocent_row(seed, workers, killers):
             made[order.shard] = set(order.killers)
     assert one.outstanding == 0
     assert set().union(*made.values()) == killers
+
+
+class Rounds:
+    """Gives shards in rounds, and counts how often it was asked."""
+
+    def __init__(self, *rounds):
+        self.rounds, self.asked = list(rounds), 0
+
+    @property
+    def open_ended(self):
+        return bool(self.rounds)
+
+    def more(self):
+        self.asked += 1
+        return self.rounds.pop(0) if self.rounds else ()
+
+
+def test_further_shards_are_asked_for_when_all_others_are_committed():
+    source = Rounds([2], [])
+    schedule = Schedule([0, 1], lambda index: (str(index),), 0, source)
+    for expected in (0, 1, 2):
+        assert not schedule.finished()
+        order = schedule.next()
+        assert order.shard == expected
+        assert not schedule.finished()
+        schedule.succeeded(order)
+        assert schedule.unfinished
+        assert source.asked == (expected == 2)
+    assert schedule.left == "the next round left"
+    assert schedule.finished()
+    assert not schedule.unfinished
+    assert source.asked == 2

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from generator.manifest import read_manifest
 from generator.rounds import stored_plan
 from generator.store import SUCCESS, Store, read_plan, store_at
 
@@ -27,6 +28,10 @@ class Status:
         seconds: of work in the committed shards, over all replicas.
         attempts: of the committed shards; more than shards where some were tried again.
         finished: whether `_SUCCESS` is there.
+        rounds: beyond the planned pairs.
+        data_rows: pairs in `data/`; None where the dataset is not finished.
+        refiltered: whether filters and quotas are those of a later `medim refilter`.
+        warnings: what a person should know before using the dataset.
     """
 
     out: str
@@ -41,6 +46,10 @@ class Status:
     seconds: float
     attempts: int
     finished: bool
+    rounds: int = 0
+    data_rows: int | None = None
+    refiltered: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def pairs_done(self) -> int:
@@ -64,7 +73,11 @@ class Status:
             ("dropped", f"{self.dropped}"),
             *((f"  {reason}", f"{count}") for reason, count in self.rejects.items()),
             ("quarantined", f"{self.quarantined}"),
+            *([("rounds", f"{self.rounds} beyond the planned pairs")] if self.rounds else []),
             ("work", f"{self.seconds:.1f} s in committed shards"),
+            *([("data", f"{self.data_rows} pairs")] if self.data_rows is not None else []),
+            *([("policy", "of a later `medim refilter`, not the job's")] if self.refiltered else []),
+            *(("warning", line) for line in self.warnings),
         ]
         width = max(len(key) for key, _ in rows)
         return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
@@ -82,6 +95,8 @@ def status(out: Path | str | Store) -> Status:
     rejects: Counter[str] = Counter()
     for record in records:
         rejects.update(record.rejects)
+    finished = store.exists(SUCCESS)
+    manifest = read_manifest(store) if finished else {}
     return Status(
         out=str(store),
         name=name,
@@ -94,5 +109,9 @@ def status(out: Path | str | Store) -> Status:
         rejects=dict(rejects.most_common()),
         seconds=sum(float(record.run.get("seconds", 0)) for record in records),
         attempts=sum(int(record.run.get("attempt", 1)) for record in records),
-        finished=store.exists(SUCCESS),
+        finished=finished,
+        rounds=len(plan.rounds),
+        data_rows=manifest["counts"]["data_rows"] if finished else None,
+        refiltered=manifest.get("refiltered") is not None,
+        warnings=tuple(manifest.get("warnings", ())),
     )

@@ -140,7 +140,9 @@ class _Run:
         if bool((self._x_BS == self._layout.mask_id).any()):
             self._fill()
         state_BS = torch.where(self._given_BS, self._x0_BS, self._x_BS)
-        return Sampled(state=state_BS, logprob=self._logprob_BS, passes=self._passes)
+        # Where known slots rank with the others they are drawn too, and given back; nothing of them was generated.
+        logprob_BS = self._logprob_BS.masked_fill(self._given_BS, 0.0)
+        return Sampled(state=state_BS, logprob=logprob_BS, passes=self._passes)
 
     def _step(self, step: int, counts: list[int]) -> None:
         """Reveal so many of each row's most confident candidates (ties reveal more)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,27 +93,14 @@ def build_data_view(
     """
     limit = total_bytes / max(1, -(-total_bytes // file_bytes))
     draft = store.new_attempt(0, 0)
-    folder = draft / "objects" / RESTORED
-    folder.mkdir(parents=True)
-    objects = RestoredObjects(provenance, plan.spec.output.dicom, folder)
+    objects = RestoredObjects(provenance, plan.spec.output.dicom, draft / "objects" / RESTORED)
     try:
         with remembering(draft) as seen:
             schema, chosen = pairs_schema(provenance), Selection(policy or ViewPolicy(), plan, seen)
             with pq.ParquetWriter(draft / LEFT_OUT, _LEFT_OUT_SCHEMA, compression="zstd") as left_out:
                 rows = _chosen_rows(store, plan.shards, schema, chosen, objects, left_out)
                 paths = _write_files(draft, rows, schema, limit)
-        made = draft / DATA
-        made.mkdir()
-        for number, path in enumerate(paths):
-            path.rename(made / f"train-{number:05d}-of-{len(paths):05d}.parquet")
-        files = tuple(file_record(path, f"{DATA}/{path.name}") for path in sorted(made.iterdir()))
-        # From here on the dataset is not complete, and not a moment before: what is refused above leaves it as it was.
-        store.remove(SUCCESS)
-        store.replace_folder(DATA, made)
-        with store.draft(LEFT_OUT) as path:
-            shutil.copyfile(draft / LEFT_OUT, path)
-        if objects.files or store.files(RESTORED):
-            store.replace_folder(RESTORED, folder)
+        files = _installed(store, draft, paths, objects)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return DataView(
@@ -129,6 +116,23 @@ def build_data_view(
         files=files,
         objects=tuple(sorted(objects.files, key=lambda one: one.path)),
     )
+
+
+def _installed(store: Store, draft: Path, paths: Sequence[Path], objects: RestoredObjects) -> tuple[FileRecord, ...]:
+    """The files of `data/`, and what goes with them, are those of the draft; `_SUCCESS` is gone."""
+    made = draft / DATA
+    made.mkdir()
+    for number, path in enumerate(paths):
+        path.rename(made / f"train-{number:05d}-of-{len(paths):05d}.parquet")
+    files = tuple(file_record(path, f"{DATA}/{path.name}") for path in sorted(made.iterdir()))
+    # From here on the dataset is not complete, and not a moment before: what is refused earlier leaves it as it was.
+    store.remove(SUCCESS)
+    store.replace_folder(DATA, made)
+    with store.draft(LEFT_OUT) as path:
+        shutil.copyfile(draft / LEFT_OUT, path)
+    if objects.files or store.files(RESTORED):
+        store.replace_folder(RESTORED, objects.folder)
+    return files
 
 
 def data_digest(files: Iterable[FileRecord]) -> str:

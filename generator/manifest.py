@@ -15,6 +15,7 @@ from generator.plan import Plan
 from generator.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
 from generator.records import FileRecord, ReplicaFacts, ShardRecord
 from generator.schema import SCHEMA_VERSION
+from generator.spec import GenerateSpec
 from generator.store import Store
 from generator.tally import Rate, Tally
 from generator.view_policy import Calibration, least_controls
@@ -42,11 +43,6 @@ def manifest_head(
         view: what `data/` holds.
         calibration: what wrongly dealt pairs say, by domain.
     """
-    spec = ruled.spec
-    policy = {
-        "filters": [one.model_dump(mode="json") for one in spec.filters],
-        "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
-    }
     return {
         "schema_version": SCHEMA_VERSION,
         "generator": f"{SOFTWARE} {SOFTWARE_VERSION}",
@@ -59,34 +55,40 @@ def manifest_head(
         "training_data_terms": list(provenance.training_data_terms),
         "spec_sha256": provenance.spec_sha256,
         "model_sha256": provenance.model_sha256,
-        "sampling_mode": spec.sampling.mode,
+        "sampling_mode": plan.spec.sampling.mode,
         "versions": dict(sorted(facts.versions.items())),
-        "counts": {
-            "shards": plan.shards,
-            "pairs": tally.pairs,
-            "kept": tally.kept,
-            "dropped": tally.dropped,
-            "quarantined": tally.quarantined,
-            "duplicates": view.duplicates,
-            "left_out": view.left_out,
-            "restored": view.restored,
-            "data_rows": view.rows,
-        },
+        "counts": _counts(plan, tally, view),
         "rejects": dict(sorted(tally.rejects.items())),
         "left_out": dict(view.reasons),
         "flagged": dict(view.flags),
-        "refiltered": None if ruled is plan else policy,
+        "refiltered": None if ruled is plan else _policy(ruled.spec),
         "calibration": [{"domain": domain, **asdict(one)} for domain, one in calibration.items()],
         "balance": balance_record(plan, ruled, view.strata),
         "warnings": warnings(ruled, view, calibration),
-        "kept_rate": {
-            "by_domain": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
-            "by_prompt": [
-                {"domain": domain, "prompt": prompt, **_rate(rate)}
-                for (domain, prompt), rate in tally.by_prompt().items()
-            ],
-        },
+        "kept_rate": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
         "acceptance": [one.record() for one in accepted(tally, view.strata)],
+    }
+
+
+def _counts(plan: Plan, tally: Tally, view: DataView) -> dict[str, int]:
+    return {
+        "shards": plan.shards,
+        "pairs": tally.pairs,
+        "kept": tally.kept,
+        "dropped": tally.dropped,
+        "quarantined": tally.quarantined,
+        "duplicates": view.duplicates,
+        "left_out": view.left_out,
+        "restored": view.restored,
+        "data_rows": view.rows,
+    }
+
+
+def _policy(spec: GenerateSpec) -> dict[str, Any]:
+    """Filters and quotas, as `finalise.standing_rules` reads them."""
+    return {
+        "filters": [one.model_dump(mode="json") for one in spec.filters],
+        "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
     }
 
 
@@ -102,9 +104,9 @@ def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration])
         f"quota {one.name}: {one.data} of {one.kept} pairs" for one in quota_results(plan, view.strata) if not one.met
     ]
     filled = (
-        f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, given up"
+        f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, left out, "
+        "given up, quarantined, or beyond the budget"
     )
-    filled += ", quarantined, or beyond the budget"
     again = any(one.action == "regenerate" for one in plan.spec.filters) and view.places < plan.planned
     empty = "data/ is empty: every pair was dropped, left out or quarantined"
     unwritable = f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from generator.errors import SpecError
 from generator.inputs import count_inputs, digest_inputs
 from generator.phantoms import OPENING
-from generator.prompts import check_balance, check_prompts, compose
+from generator.prompts import check_prompts, compose
+from generator.quotas import check_balance
 from generator.records import PairRequest, Prompt, Shard
 from generator.spec import GenerateSpec
 

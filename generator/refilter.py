@@ -12,7 +12,8 @@ from generator.filters.wording import NONWORDS
 from generator.finalise import Totals, finalise, standing_rules
 from generator.manifest import read_manifest
 from generator.privacy import Privacy, write_privacy
-from generator.prompts import check_balance, check_prompts
+from generator.prompts import check_prompts
+from generator.quotas import check_balance
 from generator.records import ReplicaFacts
 from generator.rounds import stored_plan
 from generator.spec import GenerateSpec

@@ -31,11 +31,12 @@ class RestoredObjects:
     Args:
         provenance: of the job.
         section: `output.dicom` of the job; None writes nothing.
-        folder: that will be `restored/`.
+        folder: that will be `restored/`; it is made here.
     """
 
     def __init__(self, provenance: Provenance, section: DicomSection | None, folder: Path) -> None:
-        self._provenance, self._section, self._folder = provenance, section, folder
+        self._provenance, self._section, self.folder = provenance, section, folder
+        folder.mkdir(parents=True)
         self._uids: dict[str, str] = {}
         self.files: list[FileRecord] = []
 
@@ -55,7 +56,7 @@ class RestoredObjects:
         except RowError:
             return False
         for name, content in objects.items():
-            path = self._folder / pair.pair_id / name
+            path = self.folder / pair.pair_id / name
             path.parent.mkdir(exist_ok=True)
             with path.open("wb") as file:
                 file.write(content)

@@ -45,12 +45,12 @@ _SCORES = {
     ),
     "near_report": "the same of reports: Jaccard index of five-character shingles, by MinHash",
 }
-_LABELS = {f"label_{one}": f"{one.replace('_', ' ')}: 1 asserted, 0 denied, -1 in doubt" for one in OBSERVATIONS}
+_SCORES |= {f"label_{one}": f"{one.replace('_', ' ')}: 1 asserted, 0 denied, -1 in doubt" for one in OBSERVATIONS}
 
 
 def described(score: str) -> str:
     """What a score says; of a judge of another distribution only that it is its."""
-    known = (_SCORES | _LABELS).get(score)
+    known = _SCORES.get(score)
     if known is None:
         return f"Number of the judge {score} of another distribution; null when it is not defined."
     return f"{known[0].upper()}{known[1:]}; null when it is not defined."

@@ -88,15 +88,20 @@ def run_shard(
         quarantined=len(bad),
         rejects=dict(sorted(rejects.items())),
         files=tuple(files),
-        run={
-            "seconds": round(time.monotonic() - started, 3),
-            "device": replica.facts.device,
-            "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-            "host": socket.gethostname(),
-            "attempt": order.attempt,
-            "failures": "; ".join(one.error for one in order.past),
-        },
+        run=_circumstances(replica, order, started),
     )
+
+
+def _circumstances(replica: Replica, order: Order, started: float) -> dict[str, str | float | int]:
+    """What differs between attempts, of this one."""
+    return {
+        "seconds": round(time.monotonic() - started, 3),
+        "device": replica.facts.device,
+        "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "host": socket.gethostname(),
+        "attempt": order.attempt,
+        "failures": "; ".join(one.error for one in order.past),
+    }
 
 
 def _turn(replica: Replica) -> AbstractContextManager[object]:

@@ -31,6 +31,11 @@ class Stratum(NamedTuple):
     name: str
 
 
+def of_domain(domain: Domain) -> Stratum:
+    """All pairs of a domain."""
+    return Stratum("domain", domain, domain)
+
+
 def strata_of(row: Mapping[str, Any], plan: Plan) -> tuple[Stratum, ...]:
     """Every stratum that a row of `STRATUM_COLUMNS` is in."""
     domain = row["domain"]
@@ -38,7 +43,7 @@ def strata_of(row: Mapping[str, Any], plan: Plan) -> tuple[Stratum, ...]:
     asked = [] if entry is None else [Stratum("prompt", domain, str(entry))]
     named = [Stratum("finding", domain, name) for name in row["findings_report"] or ()]
     asserted = [Stratum("label", domain, name) for name, column in _LABELS.items() if row[column] == 1]
-    return (Stratum("domain", domain, domain), *asked, *named, *asserted)
+    return (of_domain(domain), *asked, *named, *asserted)
 
 
 def stratum_of(quota: QuotaSection, plan: Plan) -> Stratum:
@@ -46,7 +51,7 @@ def stratum_of(quota: QuotaSection, plan: Plan) -> Stratum:
     if quota.prompt is not None:
         return Stratum("prompt", plan.spec.prompts[quota.prompt].domain, str(quota.prompt))
     if quota.domain is not None:
-        return Stratum("domain", quota.domain, quota.domain)
+        return of_domain(quota.domain)
     if quota.label is not None:
         return Stratum("label", "chest_xray", quota.label)
     assert quota.finding is not None

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from generator.errors import StoreError
 from generator.plan import Plan
 from generator.provenance import Provenance
-from generator.records import ShardRecord
+from generator.records import Domain, ShardRecord
 from generator.store import RECORD, Source, Store, shard_name
-from generator.strata import STRATUM_COLUMNS, Stratum, strata_of
+from generator.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of
 from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE
 
 
@@ -32,7 +32,7 @@ class Rate:
 
 @dataclass
 class Tally:
-    """Sums over shards. Its size does not grow with the number of pairs, only with prompts, findings and reasons.
+    """Sums over shards. Its size does not grow with the number of pairs, only with kinds of pairs and reasons.
 
     Attributes:
         pairs: asked for.
@@ -41,8 +41,7 @@ class Tally:
         quarantined: could not be made.
         pairs_bytes: size of all `pairs.parquet` together.
         rejects: count by reason.
-        asked: pairs by (domain, prompt).
-        kept_by: kept pairs by (domain, prompt).
+        asked: pairs by domain, quarantined ones too.
         judged: pairs by stratum, dropped ones too: filters must not delete a kind of pairs unseen.
         kept_of: kept pairs by stratum.
     """
@@ -53,8 +52,7 @@ class Tally:
     quarantined: int = 0
     pairs_bytes: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
-    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
-    kept_by: Counter[tuple[str, str]] = field(default_factory=Counter)
+    asked: Counter[Domain] = field(default_factory=Counter)
     judged: Counter[Stratum] = field(default_factory=Counter)
     kept_of: Counter[Stratum] = field(default_factory=Counter)
 
@@ -66,29 +64,19 @@ class Tally:
         self.quarantined += record.quarantined
         self.pairs_bytes += sum(file.size for file in record.files if file.path == PAIRS_FILE)
         self.rejects.update(record.rejects)
-        names = ["prompt", *STRATUM_COLUMNS]
-        for row in pq.read_table(kept, columns=names).to_pylist():
-            strata, prompt = strata_of(row, plan), (row["domain"], row["prompt"])
-            self.asked[prompt] += 1
-            self.kept_by[prompt] += 1
+        for row in pq.read_table(kept, columns=list(STRATUM_COLUMNS)).to_pylist():
+            strata = strata_of(row, plan)
+            self.asked[row["domain"]] += 1
             self.judged.update(strata)
             self.kept_of.update(strata)
-        for row in pq.read_table(rejected, columns=[*names, "stage"]).to_pylist():
-            self.asked[row["domain"], row["prompt"]] += 1
+        for row in pq.read_table(rejected, columns=[*STRATUM_COLUMNS, "stage"]).to_pylist():
+            self.asked[row["domain"]] += 1
             if row["stage"] == "filter":
                 self.judged.update(strata_of(row, plan))
 
-    def by_prompt(self) -> dict[tuple[str, str], Rate]:
-        """The kept rate of every (domain, prompt), sorted."""
-        return {prompt: Rate(asked=self.asked[prompt], kept=self.kept_by[prompt]) for prompt in sorted(self.asked)}
-
-    def by_domain(self) -> dict[str, Rate]:
+    def by_domain(self) -> dict[Domain, Rate]:
         """The kept rate of every domain, sorted."""
-        rates: dict[str, Rate] = {}
-        for (domain, _), rate in self.by_prompt().items():
-            sums = rates.get(domain, Rate())
-            rates[domain] = Rate(asked=sums.asked + rate.asked, kept=sums.kept + rate.kept)
-        return rates
+        return {one: Rate(asked=self.asked[one], kept=self.kept_of[of_domain(one)]) for one in sorted(self.asked)}
 
 
 def shard_records(store: Store, shards: int, provenance: Provenance) -> Iterator[ShardRecord]:

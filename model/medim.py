@@ -179,11 +179,10 @@ class Medim:
         else:
             sampled = Sampler(denoiser, sampling, Batch(state=state_BS, domains=domains, draws=draws)).run()
         scores = Scorer(denoiser, sampled.state, self._openings(openings), draws, ratios).score()
-        decoded = self._decode(sampled.state[:, self.layout.report_slots :], domains)
+        decoded, slots = self._decode(sampled.state[:, self.layout.report_slots :], domains), self.layout.report_slots
         made = []
         for index, row in enumerate(rows):
-            open_S = state_BS[index] == self.layout.mask_id
-            logprob_S, slots = sampled.logprob[index], self.layout.report_slots
+            open_S, logprob_S = state_BS[index] == self.layout.mask_id, sampled.logprob[index]
             made.append(
                 Made(
                     image=decoded[index] if row.image is None else row.image,

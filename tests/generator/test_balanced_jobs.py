@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from generator.balance import take_census
-from generator.dataset import open_dataset
 from generator.job import run_job
 from generator.manifest import read_manifest
 from generator.phantoms import draw
@@ -19,18 +18,8 @@ from generator.status import status
 from generator.store import SUCCESS, store_at
 from generator.strata import Stratum
 from generator.verify import verify
-from tests.generator.toy_replica import PARTS, SHUFFLING, fired, set_faults, toy_job
-
-AGAIN = [{"name": "agreement", "drop_below": 0.5, "action": "regenerate"}]
-QUOTAS = {"budget": 120, "quotas": [{"finding": "nodule", "kept": 5}, {"prompt": 1, "kept": 9}]}
-
-
-def run(spec, told=None):
-    return run_job(spec, local=True, on_event=lambda event: (told or []).append(event.message), parts=PARTS)
-
-
-def rows_of(spec):
-    return list(open_dataset(spec.output.dir).rows())
+from tests.generator.toy_balance import AGAIN, QUOTAS, rows_of, run
+from tests.generator.toy_replica import SHUFFLING, fired, set_faults, toy_job
 
 
 def balance_of(spec):

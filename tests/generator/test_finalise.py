@@ -139,7 +139,7 @@ def test_the_manifest_says_what_was_asked_kept_and_why_not(tmp_path):
         "left_out": 0, "restored": 0, "data_rows": 9,
     }  # fmt: skip
     assert found["rejects"] == {"report_form<0.5": 1}
-    chest, pathology = found["kept_rate"]["by_domain"]
+    chest, pathology = found["kept_rate"]
     # The factory quarantines a chest row, so that there are seven of them.
     assert (chest["domain"], chest["asked"], chest["kept"]) == ("chest_xray", 7, 6)
     assert (pathology["domain"], pathology["asked"], pathology["kept"]) == ("pathology", 5, 4)

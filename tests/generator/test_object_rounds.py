@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from generator.dataset import open_dataset
-from generator.job import JobResult, run_job
 from generator.refilter import refilter
 from generator.reproduce import reproduce
 from generator.spec import GenerateSpec
@@ -16,6 +15,7 @@ from generator.status import status
 from generator.store_object import ObjectStore
 from generator.verify import verify
 from tests.generator.object_server import copied
+from tests.generator.toy_balance import run
 from tests.generator.toy_replica import PARTS, content_of, toy_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -26,10 +26,6 @@ LENIENT = [{"name": "agreement"}]
 def job(folder: Path, weights: Path, place: str, **changes: Any) -> GenerateSpec:
     filters = [{"name": "agreement", "drop_below": 0.3, "action": "regenerate"}]
     return toy_job(folder, weights, **{"filters": filters, "balance": BALANCE, "output": {"dir": place}, **changes})
-
-
-def run(spec: GenerateSpec) -> JobResult:
-    return run_job(spec, local=True, on_event=lambda event: None, parts=PARTS)
 
 
 def test_a_job_with_rounds_and_a_later_policy_leave_the_same_bytes_as_in_a_folder(tmp_path, url):

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.dataset import open_dataset
 from generator.errors import DrainedError, QuarantineError, StoreError, VerifyError
 from generator.events import Progress
 from generator.growth import Growth
@@ -19,18 +18,8 @@ from generator.rounds import round_text, stored_plan
 from generator.status import status
 from generator.store import SUCCESS, committed, store_at
 from generator.verify import verify
+from tests.generator.toy_balance import AGAIN, QUOTAS, rows_of, run
 from tests.generator.toy_replica import PARTS, content_of, set_faults, toy_job
-
-AGAIN = [{"name": "agreement", "drop_below": 0.5, "action": "regenerate"}]
-QUOTAS = {"budget": 120, "quotas": [{"finding": "nodule", "kept": 5}, {"prompt": 1, "kept": 9}]}
-
-
-def run(spec, told=None):
-    return run_job(spec, local=True, on_event=lambda event: (told or []).append(event.message), parts=PARTS)
-
-
-def rows_of(spec):
-    return list(open_dataset(spec.output.dir).rows())
 
 
 def test_a_job_stopped_anywhere_makes_the_same_bytes_as_one_that_was_not(tmp_path):

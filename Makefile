@@ -7,7 +7,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 OUT := out/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-fast lint format clean
+.PHONY: help quickstart test test-fast lint types format clean
 
 help:
 	@echo "make quickstart  set up, then make 64 chest and pathology pairs in $(OUT)"
@@ -42,6 +42,12 @@ test-fast: $(INSTALLED)
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory types
+
+# mypy is shown the packages where an installation has them, for it does not follow the path of medim_forge/__init__.py.
+types: $(INSTALLED_DEV)
+	@mkdir -p build/types/medim_forge
+	@ln -sfn $(CURDIR)/generator $(CURDIR)/model $(CURDIR)/medim_forge/*.py build/types/medim_forge/
 	$(BIN)/mypy
 
 format: $(INSTALLED_DEV)

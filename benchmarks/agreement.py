@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from generator.dataset import open_dataset
-from generator.filters.agreement import both_ways
-from generator.phantoms import DOMAINS, OPENING
-from model import checkpoint
-from model.medim import Given, Medim
+from medim_forge.generator.dataset.reader import open_dataset
+from medim_forge.generator.filters.agreement import both_ways
+from medim_forge.generator.phantoms import DOMAINS, OPENING
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.medim import Given, Medim
 
 BATCH = 16
 

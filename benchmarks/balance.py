@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.context import context, deliver, parser
-from generator.balance import Census, next_round, take_census
-from generator.filters import build_judge
-from generator.near import sign
-from generator.phantoms import draw
-from generator.plan import Plan, make_plan
-from generator.provenance import provenance_of
-from generator.records import Judged, Pair, PairRequest, ReplicaFacts, ShardRecord
-from generator.relations import mark_near
-from generator.spec import GenerateSpec, parse_spec
-from generator.store import store_at
-from generator.strata import Stratum
-from generator.writers.parquet import ParquetWriter
+from medim_forge.generator.dataset.provenance import provenance_of
+from medim_forge.generator.filters import build_judge
+from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.jobspec.load import parse_spec
+from medim_forge.generator.phantoms import draw
+from medim_forge.generator.plan.plan import Plan, make_plan
+from medim_forge.generator.plan.strata import Stratum
+from medim_forge.generator.records import Judged, Pair, PairRequest, ReplicaFacts, ShardRecord
+from medim_forge.generator.selection.census import Census, take_census
+from medim_forge.generator.selection.next_round import next_round
+from medim_forge.generator.shards.compare import mark_near
+from medim_forge.generator.similarity.signature import sign
+from medim_forge.generator.store.places import store_at
+from medim_forge.generator.writers.parquet import ParquetWriter
 
 WANTED = Stratum("finding", "chest_xray", "nodule")
 # Planned pairs of two entries, the second of which asks; what share of each is kept and names the finding; the quota.

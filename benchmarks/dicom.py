@@ -22,15 +22,16 @@ import pydicom
 from PIL import Image
 
 from benchmarks.context import context, deliver, parser
-from generator.phantoms import DOMAINS, OPENING, draw
-from generator.provenance import Provenance, provenance_of
-from generator.records import Domain, Judged, Pair, PairRequest, Prompt, ReplicaFacts, Shard, Verdict
-from generator.spec import parse_spec
-from generator.spec_sections import DicomSection
-from generator.writers.dicom import TRANSFER_SYNTAXES, DicomWriter, encode_dicom
-from generator.writers.dicom_image import image_dataset
-from generator.writers.dicom_report import report_dataset
-from generator.writers.uids import pair_uids
+from medim_forge.generator.dataset.provenance import Provenance, provenance_of
+from medim_forge.generator.jobspec.load import parse_spec
+from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.phantoms import DOMAINS, OPENING, draw
+from medim_forge.generator.records import Domain, Judged, Pair, PairRequest, Prompt, ReplicaFacts, Shard, Verdict
+from medim_forge.generator.writers.dicom.encode import TRANSFER_SYNTAXES, encode_dicom
+from medim_forge.generator.writers.dicom.image import image_dataset
+from medim_forge.generator.writers.dicom.report import report_dataset
+from medim_forge.generator.writers.dicom.writer import DicomWriter
+from medim_forge.generator.writers.uids import pair_uids
 
 SIZES = (96, 256, 512)
 PAIRS = 24

@@ -21,16 +21,17 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.context import context, deliver, parser
 from benchmarks.planted import PLANT
 from benchmarks.scoring import TASKS, share
-from generator.filters import build_filters
-from generator.filters.agreement import both_ways
-from generator.near import NearIndex, sign
-from generator.phantoms import OPENING, draw, read_findings
-from generator.records import Domain, Pair, PairRequest, Prompt
-from generator.spec_sections import FilterSection
-from model import checkpoint
-from model.medim import Given, Medim
-from model.scoring import LEAN_RATIOS, MASK_RATIOS, Scores
-from model.text import TextError
+from medim_forge.generator.filters import build_filters
+from medim_forge.generator.filters.agreement import both_ways
+from medim_forge.generator.jobspec.sections import FilterSection
+from medim_forge.generator.phantoms import OPENING, draw, read_findings
+from medim_forge.generator.records import Domain, Pair, PairRequest, Prompt
+from medim_forge.generator.similarity.nearest import NearIndex
+from medim_forge.generator.similarity.signature import sign
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.medim import Given, Medim
+from medim_forge.model.scoring import LEAN_RATIOS, MASK_RATIOS, Scores
+from medim_forge.model.text import TextError
 
 BATCH = 16
 FAULTS: dict[str, tuple[str, int]] = {

@@ -20,16 +20,16 @@ from unittest import mock
 import torch
 
 from benchmarks.context import ROOT, context, deliver, parser
-from generator.plan import make_plan
-from generator.records import Judged
-from generator.replica import load_replica
-from generator.spec import GenerateSpec, parse_spec
-from generator.spec_yaml import read_yaml
-from generator.vocabulary import build_judge
-from generator.writers import build_writers
-from model import checkpoint
-from model.backbone import Backbone
-from model.vqgan import Vqgan
+from medim_forge.generator.inputs.words import build_judge
+from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.jobspec.load import parse_spec, read_yaml
+from medim_forge.generator.plan.plan import make_plan
+from medim_forge.generator.records import Judged
+from medim_forge.generator.replica.load import load_replica
+from medim_forge.generator.writers import build_writers
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.network.backbone import Backbone
+from medim_forge.model.network.vqgan import Vqgan
 
 
 @dataclass

@@ -22,15 +22,15 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.context import context, deliver, parser
 from benchmarks.filters import clean_pair, rescored
-from generator.filters.near_duplicates import By
-from generator.filters.threshold import Threshold
-from generator.near import NearIndex, Signature, minhash, phash
-from generator.near_index import NearCopies
-from generator.phantoms import draw
-from generator.records import Domain
-from generator.relations import chosen
-from model import checkpoint
-from model.medim import Medim
+from medim_forge.generator.filters.near_duplicates import By
+from medim_forge.generator.filters.threshold import Threshold
+from medim_forge.generator.phantoms import draw
+from medim_forge.generator.records import Domain
+from medim_forge.generator.similarity.copies import NearCopies
+from medim_forge.generator.similarity.nearest import NearIndex, chosen
+from medim_forge.generator.similarity.signature import Signature, minhash, phash
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.medim import Medim
 
 BLOCK = 2000
 SAMPLE = 100

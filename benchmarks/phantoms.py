@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.context import context, deliver, parser
-from generator.phantoms import DOMAINS, draw
+from medim_forge.generator.phantoms import DOMAINS, draw
 
 COUNT = 400
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.phantoms import OPENING
-from generator.records import Pair
+from medim_forge.generator.phantoms import OPENING
+from medim_forge.generator.records import Pair
 
 
 def swapped(pair: Pair, _: np.random.Generator) -> Pair:

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.context import ROOT, context, deliver, parser
-from generator.events import Progress
-from generator.manifest import write_manifest
-from generator.records import FileRecord, ShardRecord
-from generator.scheduling import Failure, Order, Schedule
-from generator.store import RECORD
-from generator.store_local import LocalStore
+from medim_forge.generator.events import Progress
+from medim_forge.generator.finalise.manifest import write_manifest
+from medim_forge.generator.records import FileRecord, ShardRecord
+from medim_forge.generator.shards.schedule import Failure, Order, Schedule
+from medim_forge.generator.store.local import LocalStore
+from medim_forge.generator.store.protocol import RECORD
 
 PAIRS_PER_SHARD = 32
 DEATH = Failure(error="ReplicaDied: the replica's process died")

@@ -15,18 +15,19 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.context import ROOT, context, deliver, parser
-from generator.filters import build_judge
-from generator.filters.agreement import SHUFFLED
-from generator.inputs import load_inputs
-from generator.plan import make_plan
-from generator.records import Judged
-from generator.relations import related, signature_of
-from generator.replica import MedimReplica, load_replica
-from generator.spec import GenerateSpec, parse_spec
-from generator.spec_yaml import read_yaml
-from model import checkpoint
-from model.sampler import Sampler
-from model.scoring import Scorer
+from medim_forge.generator.filters import build_judge
+from medim_forge.generator.filters.agreement import SHUFFLED
+from medim_forge.generator.inputs.load import load_inputs
+from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.jobspec.load import parse_spec, read_yaml
+from medim_forge.generator.plan.plan import make_plan
+from medim_forge.generator.records import Judged
+from medim_forge.generator.replica.load import load_replica
+from medim_forge.generator.replica.replica import MedimReplica
+from medim_forge.generator.shards.compare import related, signature_of
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.sampling.corrected import Sampler
+from medim_forge.model.scoring import Scorer
 
 TASKS = {"joint": "quickstart", "report_to_image": "report_to_image", "image_to_report": "image_to_report"}
 PAIRS = {"joint": 32, "report_to_image": 128, "image_to_report": 128}

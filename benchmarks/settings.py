@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.context import context, deliver, parser
-from generator.events import JobEvent
-from generator.experiments.evaluate import TASKS, run
-from generator.phantoms import DOMAINS
-from generator.spec import EvaluateSpec, parse_spec
+from medim_forge.generator.evaluation.job import TASKS, run
+from medim_forge.generator.events import JobEvent
+from medim_forge.generator.jobspec.load import EvaluateSpec, parse_spec
+from medim_forge.generator.phantoms import DOMAINS
 
 SEEDS = [101, 102]
 CHANGES: dict[str, dict[str, Any]] = {

@@ -1,6 +1,6 @@
 """`python -m generator` is `medim`."""
 
-from generator.cli import main
+from medim_forge.generator.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,9 @@ MedimError
 `-- QuarantineError    more rows were quarantined than the job allows (exit 3)
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class MedimError(Exception):
     """Something went wrong that the user can act on; `str(error)` is the whole message."""
@@ -85,3 +88,9 @@ class DrainedError(MedimError):
 
 class QuarantineError(MedimError):
     """More rows were quarantined than `compute.max_quarantined` allows; no `_SUCCESS` was written."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """` (did you mean steps?)` when a known word is near, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

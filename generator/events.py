@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from generator.records import ShardRecord
+from medim_forge.generator.records import ShardRecord
 
 Kind = Literal["opened", "committed", "failed", "note", "finalising"]
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from model import conventions
-from model.conventions import Conventions
-from model.layout import Codebook, ReportIds, TokenLayout
+from medim_forge.model import conventions
+from medim_forge.model.conventions import Conventions
+from medim_forge.model.layout import Codebook, ReportIds, TokenLayout
 
 # A field that a config.json may leave out, and does where it has its default.
 OPTIONAL = {"optional": True}

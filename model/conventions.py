@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from model.text import TextRules
+from medim_forge.model.text import TextRules
 
 PromptRule = Literal["whole", "first_sentence"]
 OFFICIAL_CONDITIONING = "Image Size: Width is tensor([{width}]{device}) Height is tensor([{height}]{device})."

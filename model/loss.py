@@ -17,9 +17,9 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.layout import TokenLayout
-from model.schedule import EPS, loss_weight
-from model.subs import subs
+from medim_forge.model.layout import TokenLayout
+from medim_forge.model.sampling.schedule import EPS, loss_weight
+from medim_forge.model.sampling.subs import subs
 
 
 def corrupt(

@@ -14,18 +14,18 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model import checkpoint
-from model.conditioning import Conditioned, conditioning_ids, stated_size
-from model.layout import LayoutError
-from model.noise import CounterDraws
-from model.official import OfficialSampling, logits_by_row, sample_official
-from model.remembered import Remembered
-from model.rows import Given, Made
-from model.sampler import Sampler
-from model.sampling import Batch, Sampled, Sampling, SamplingError
-from model.scoring import MASK_RATIOS, Scorer, by_sentence
-from model.text import TextError
-from model.vqgan import Vqgan, to_pixels, to_uint8
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.layout import LayoutError
+from medim_forge.model.network.conditioning import Conditioned, conditioning_ids, stated_size
+from medim_forge.model.network.row_cache import Remembered
+from medim_forge.model.network.vqgan import Vqgan, to_pixels, to_uint8
+from medim_forge.model.sampling.corrected import Sampler
+from medim_forge.model.sampling.noise import CounterDraws
+from medim_forge.model.sampling.official import OfficialSampling, logits_by_row, sample_official
+from medim_forge.model.sampling.settings import Batch, Sampled, Sampling, SamplingError
+from medim_forge.model.scoring import MASK_RATIOS, Scorer, by_sentence
+from medim_forge.model.text import TextError
+from medim_forge.model.values import Given, Made
 
 
 class Medim:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.noise import CounterDraws, Use
-from model.sampling import Denoiser, SamplingError
-from model.text import ReportTokenizer
+from medim_forge.model.sampling.noise import CounterDraws, Use
+from medim_forge.model.sampling.settings import Denoiser, SamplingError
+from medim_forge.model.text import ReportTokenizer
 
 MASK_RATIOS = (1.0, 0.5)
 LEAN_RATIOS = (1.0,)

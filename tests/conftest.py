@@ -24,7 +24,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder converted from tiny random weights in the official format; see `official_files.py`."""
-    from tests.official_files import write_converted
+    from tests.doubles.official_files import write_converted
 
     return write_converted(tmp_path_factory.mktemp("official"))
 
@@ -32,6 +32,6 @@ def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder with two random layers; see `tiny_checkpoint.py`."""
-    from tests.tiny_checkpoint import write_tiny_checkpoint
+    from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 
     return write_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")

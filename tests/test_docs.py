@@ -14,11 +14,11 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from generator.cli import app
-from generator.filters import FILTERS
-from generator.schema import rejected_schema
-from generator.spec import KINDS
-from tests.generator.pair_factory import make_provenance
+from medim_forge.generator.cli.commands import app
+from medim_forge.generator.dataset.schema import rejected_schema
+from medim_forge.generator.filters import FILTERS
+from medim_forge.generator.jobspec.load import KINDS
+from tests.doubles.pairs import make_provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -135,7 +135,7 @@ def test_the_digest_column_is_true(kind: str) -> None:
 
 
 def test_every_filter_and_its_options_are_documented() -> None:
-    from generator.filters import agreement, image_stats, near_duplicates, report_form, wording
+    from medim_forge.generator.filters import agreement, image_stats, near_duplicates, report_form, wording
 
     found = rows(section("generate"))
     assert set(FILTERS) <= set(found)
@@ -179,7 +179,9 @@ def test_no_command_or_make_target_is_named_that_does_not_exist() -> None:
         assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets, path.name
 
 
-@pytest.mark.parametrize(("source", "where"), [("Sampling", "model/sampling.py"), ("CorruptionMix", "model/loss.py")])
+@pytest.mark.parametrize(
+    ("source", "where"), [("Sampling", "model/sampling/settings.py"), ("CorruptionMix", "model/loss.py")]
+)
 def test_every_knob_of_the_model_is_explained(source: str, where: str) -> None:
     # Read as text: importing torch would make this the slowest of the fast tests.
     (found,) = (node for node in ast.parse(page(where)).body if isinstance(node, ast.ClassDef) and node.name == source)
@@ -221,7 +223,7 @@ def test_every_test_that_is_named_exists() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/dataset-schema.md"])
 def test_snippets_are_lines_that_the_consumption_tests_run(name: str) -> None:
-    run = {line.strip() for line in page("tests/generator/test_consumption.py").splitlines()}
+    run = {line.strip() for line in page("tests/generator/dataset/test_consumption.py").splitlines()}
     snippets = FENCE.findall(page(name))
     assert snippets
     for snippet in snippets:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from generator.spec import parse_spec
+from medim_forge.generator.jobspec.load import parse_spec
 
 JOBS = Path(__file__).resolve().parents[1] / "jobs"
 FILES = sorted(path.name for path in JOBS.glob("*.yaml"))
@@ -36,8 +36,8 @@ def smaller(job, pairs=3):
 
 @pytest.mark.parametrize("name", ["quickstart", "cxr_pairs", "pathology_pairs", "report_to_image", "image_to_report"])
 def test_a_generate_job_makes_its_dataset(name, tmp_path):
-    from generator.job import run_job
-    from generator.verify import verify
+    from medim_forge.generator.audit.verify import verify
+    from medim_forge.generator.generate.job import run_job
 
     spec = parse_spec(smaller(values(f"{name}.yaml", tmp_path / "out")), source=name)
     result = run_job(spec, local=True, **QUIET)
@@ -55,8 +55,8 @@ def test_a_generate_job_makes_its_dataset(name, tmp_path):
 def test_the_job_with_quotas_makes_rounds_within_its_budget(tmp_path):
     import json
 
-    from generator.job import run_job
-    from generator.verify import verify
+    from medim_forge.generator.audit.verify import verify
+    from medim_forge.generator.generate.job import run_job
 
     job = smaller(values("balanced_cxr.yaml", tmp_path / "out"))
     quotas = [{**one, "kept": 4} if "kept" in one else {**one, "at_most": 2} for one in job["balance"]["quotas"]]
@@ -103,8 +103,8 @@ def test_a_job_for_the_published_weights_makes_its_dataset_and_carries_their_ter
 ):
     import json
 
-    from generator.job import run_job
-    from generator.verify import verify
+    from medim_forge.generator.audit.verify import verify
+    from medim_forge.generator.generate.job import run_job
 
     spec = medim_job(name, tmp_path, official_checkpoint, mode=mode)
     result = run_job(spec, local=True, **QUIET)
@@ -126,10 +126,10 @@ def test_a_job_for_the_published_weights_makes_its_dataset_and_carries_their_ter
 
 
 def test_the_training_job_makes_a_checkpoint(tmp_path, monkeypatch):
-    from generator.training.job import run
-    from model.checkpoint import load
+    from medim_forge.generator.training.job import run
+    from medim_forge.model.checkpoint.folder import load
 
-    monkeypatch.setattr("generator.training.job.VALIDATION_ROWS", 8)
+    monkeypatch.setattr("medim_forge.generator.training.job.VALIDATION_ROWS", 8)
     job = values("train_phantom.yaml", tmp_path / "out", threads=1)
     few = {"chest_xray": 16, "pathology": 16}
     job["tokenizer"] = {**job["tokenizer"], "images": few, "steps": {"chest_xray": 2, "pathology": 2}, "batch": 2}
@@ -142,7 +142,7 @@ def test_the_training_job_makes_a_checkpoint(tmp_path, monkeypatch):
 
 
 def test_the_augmentation_job_makes_a_table_and_a_plot(tmp_path):
-    from generator.experiments.augment import run
+    from medim_forge.generator.augmentation.job import run
 
     job = values("augment_phantom.yaml", tmp_path / "out", seeds=5)
     job["real"] = {**job["real"], "pairs": 40, "test_pairs": 60}
@@ -158,7 +158,7 @@ def test_the_augmentation_job_makes_a_table_and_a_plot(tmp_path):
 def test_the_evaluation_job_writes_figures_and_a_card(tmp_path):
     import json
 
-    from generator.experiments.evaluate import run
+    from medim_forge.generator.evaluation.job import run
 
     job = values("evaluate_phantom.yaml", tmp_path / "out", chest_pairs=4, pathology_pairs=4)
     job["probe"] = {"images": 64, "passes": 1}

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
-from generator.errors import RowError, SpecError
-from generator.filters import (
+from medim_forge.generator.errors import RowError, SpecError
+from medim_forge.generator.filters import (
     agreement,
     duplicates,
     fluency,
@@ -21,9 +21,9 @@ from generator.filters import (
     report_form,
     wording,
 )
-from generator.filters.duplicates import mark_duplicates as mark_duplicates
-from generator.filters.threshold import FilterRule, Threshold
-from generator.records import Action, Filter, Pair, Verdict
+from medim_forge.generator.filters.duplicates import mark_duplicates as mark_duplicates
+from medim_forge.generator.filters.threshold import FilterRule, Threshold
+from medim_forge.generator.records import Action, Filter, Pair, Verdict
 
 Judge = Callable[[Pair], Verdict]
 Decide = Callable[[Mapping[str, float]], tuple[str, ...]]
@@ -136,7 +136,7 @@ def build_judge(spec: Filtered) -> Judge:
 def build_decide(spec: Filtered, actions: Sequence[Action] = ("drop", "regenerate")) -> Decide:
     """The reasons that some rules have against stored scores, the same that their judgement of the pair would give.
 
-    Near-duplicates are not among them: they are compared anew, see `generator.view_policy`.
+    Near-duplicates are not among them: they are compared anew, see `medim_forge.generator.selection.policy`.
 
     Args:
         spec: the job.

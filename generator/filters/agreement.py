@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from generator.errors import SpecError
-from generator.filters.options import known_options, number_option
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from generator.phantoms import read_findings
-from generator.records import Judged, Pair, Verdict
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.options import known_options, number_option
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from medim_forge.generator.phantoms import read_findings
+from medim_forge.generator.records import Judged, Pair, Verdict
 
 NAME = "agreement"
 SHUFFLED = "agreement_shuffled"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.filters.options import known_options
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from generator.records import Judged, Pair, Verdict
+from medim_forge.generator.filters.options import known_options
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from medim_forge.generator.records import Judged, Pair, Verdict
 
 NAME = "duplicates"
 SCORES = (NAME,)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from generator.filters.options import known_options
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from generator.records import Pair, Verdict
+from medim_forge.generator.filters.options import known_options
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from medim_forge.generator.records import Pair, Verdict
 
 NAME = "fluency"
 SCORES = (NAME,)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.filters.options import known_options, number_option
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
-from generator.records import Pair, Verdict
+from medim_forge.generator.filters.options import known_options, number_option
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
+from medim_forge.generator.records import Pair, Verdict
 
 NAME = "image_stats"
 STATISTICS = ("sharpness", "entropy", "saturation", "std", "bars", "chroma", "tissue")

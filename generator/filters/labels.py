@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from generator.filters.observations import OBSERVATIONS, labels, mentions
-from generator.filters.options import known_options
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from generator.records import Pair, Verdict
+from medim_forge.generator.filters.observations import OBSERVATIONS, labels, mentions
+from medim_forge.generator.filters.options import known_options
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from medim_forge.generator.records import Pair, Verdict
 
 NAME = "labels"
 SCORES = (NAME, *(f"label_{name}" for name in OBSERVATIONS))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from generator.phantoms import DOMAINS, sentences
+from medim_forge.generator.phantoms import DOMAINS, sentences
 
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 SHORT = 3  # letters; shorter strings are units, initials and abbreviations

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from generator.errors import SpecError
-from generator.filters.options import known_options
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from generator.records import Judged, Pair, Verdict
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.options import known_options
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from medim_forge.generator.records import Judged, Pair, Verdict
 
 NAME = "near_duplicates"
 SCORES = (NAME, "near_image", "near_report")

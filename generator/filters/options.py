@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from generator.errors import SpecError
-from generator.filters.lexicon import words_of
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.lexicon import words_of
 
 
 def known_options(name: str, given: Mapping[str, object], known: tuple[str, ...]) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
-from generator.errors import SpecError
-from generator.filters.threshold import FilterRule, Threshold
-from generator.records import Pair, Verdict
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.threshold import FilterRule, Threshold
+from medim_forge.generator.records import Pair, Verdict
 
 GROUP = "medim_forge.filters"
 PREFIX = "x_"

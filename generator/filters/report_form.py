@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from generator.errors import SpecError
-from generator.filters.options import flag_option, known_options, number_option
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
-from generator.phantoms import read_findings, read_report
-from generator.records import Pair, Verdict
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.options import flag_option, known_options, number_option
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
+from medim_forge.generator.phantoms import read_findings, read_report
+from medim_forge.generator.records import Pair, Verdict
 
 NAME = "report_form"
 SCORES = (NAME, "report_words", "report_repeats", "report_finished", "report_clean", "in_grammar", "consistent")

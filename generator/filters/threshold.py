@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from generator.records import Action, Verdict
+from medim_forge.generator.records import Action, Verdict
 
 
 class FilterRule(Protocol):

@@ -6,13 +6,13 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from generator.errors import SpecError
-from generator.filters.lexicon import SHORT, WORD, is_word
-from generator.filters.observations import contradictions, mentions
-from generator.filters.options import known_options, words_option
-from generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from generator.phantoms.pathology_report import GRAMMAR as PATHOLOGY
-from generator.records import Pair, Verdict
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.lexicon import SHORT, WORD, is_word
+from medim_forge.generator.filters.observations import contradictions, mentions
+from medim_forge.generator.filters.options import known_options, words_option
+from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from medim_forge.generator.phantoms.pathology_report import GRAMMAR as PATHOLOGY
+from medim_forge.generator.records import Pair, Verdict
 
 NONWORDS, REFERENCES, CONTRADICTIONS = "nonwords", "references", "contradictions"
 REFERENCE_SCORES = (REFERENCES, "references_prior", "references_view")

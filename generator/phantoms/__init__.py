@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.phantoms import chest, chest_image, chest_report, grammar, pathology, pathology_report
-from generator.phantoms.grammar import Grammar, ReportReading
+from medim_forge.generator.phantoms import chest, chest_image, chest_report, grammar, pathology, pathology_report
+from medim_forge.generator.phantoms.grammar import Grammar, ReportReading
 
 __all__ = [
     "DOMAINS",

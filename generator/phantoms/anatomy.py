@@ -5,8 +5,8 @@ Coordinates in cm: u to the right of the image, v downwards, w the distance from
 
 import numpy as np
 
-from generator.phantoms import drawing
-from generator.phantoms.drawing import Field, Plane
+from medim_forge.generator.phantoms import drawing
+from medim_forge.generator.phantoms.drawing import Field, Plane
 
 SIZE = 96
 FIELD = 38.0

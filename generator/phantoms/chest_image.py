@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.phantoms import anatomy, drawing
-from generator.phantoms.anatomy import ON_LEFT, SIZE, U, V, W
-from generator.phantoms.chest import ChestParams
-from generator.phantoms.drawing import Field, Plane
+from medim_forge.generator.phantoms import anatomy, drawing
+from medim_forge.generator.phantoms.anatomy import ON_LEFT, SIZE, U, V, W
+from medim_forge.generator.phantoms.chest import ChestParams
+from medim_forge.generator.phantoms.drawing import Field, Plane
 
 # Grey levels 0..1 of the display.
 _TISSUE, _LUNG, _FLUID, _AIR, _METAL = 0.62, 0.24, 0.80, 0.03, 1.0

@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 
-from generator.phantoms.chest import SIDES, ZONES, ChestParams
-from generator.phantoms.grammar import Grammar, Keyword, Section, Sentence
+from medim_forge.generator.phantoms.chest import SIDES, ZONES, ChestParams
+from medim_forge.generator.phantoms.grammar import Grammar, Keyword, Section, Sentence
 
 DOMAIN = "chest_xray"
 OPENING = "The image is a radiograph of the chest, showing the thoracic cavity structures."

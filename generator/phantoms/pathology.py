@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.phantoms import pathology_stamps as stamps
-from generator.phantoms.pathology_stamps import CELL, CELLS, SIZE, Field, Stamp
+from medim_forge.generator.phantoms import pathology_stamps as stamps
+from medim_forge.generator.phantoms.pathology_stamps import CELL, CELLS, SIZE, Field, Stamp
 
 Cell = tuple[int, int]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from generator.phantoms.grammar import Grammar, Keyword, Sentence
-from generator.phantoms.pathology import NECROSIS_CELLS, TissueParams, findings
-from generator.phantoms.pathology_stamps import CELLS
+from medim_forge.generator.phantoms.grammar import Grammar, Keyword, Sentence
+from medim_forge.generator.phantoms.pathology import NECROSIS_CELLS, TissueParams, findings
+from medim_forge.generator.phantoms.pathology_stamps import CELLS
 
 OPENING = "The image is a histopathology patch of tissue stained with hematoxylin and eosin."
 FINDINGS: tuple[str, ...] = (

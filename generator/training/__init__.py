@@ -1,1 +1,1 @@
-"""How the embedded checkpoint is trained: data, image tokenizers, backbone, and the job that runs them in turn."""
+"""How a checkpoint is trained: data, image tokenizers, backbone, and the job that runs them in turn."""

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from generator.training.data import stream
-from generator.training.state import Snapshot, Stateful, cooldown
-from model.backbone import Backbone, Layer
-from model.config import MedimConfig
-from model.layout import TokenLayout
-from model.loss import Corrupted, CorruptionMix, corrupt_mix, weighted_cross_entropy
-from model.schedule import sigma
+from medim_forge.generator.training.data import stream
+from medim_forge.generator.training.state import Snapshot, Stateful, cooldown
+from medim_forge.model.config import MedimConfig
+from medim_forge.model.layout import TokenLayout
+from medim_forge.model.loss import Corrupted, CorruptionMix, corrupt_mix, weighted_cross_entropy
+from medim_forge.model.network.backbone import Backbone, Layer
+from medim_forge.model.sampling.schedule import sigma
 
 
 @dataclass(frozen=True, kw_only=True)

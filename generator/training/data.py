@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.phantoms import OPENING, draw, sentences
-from model.layout import TokenLayout
-from model.text import ReportTokenizer, build_report_tokenizer
+from medim_forge.generator.phantoms import OPENING, draw, sentences
+from medim_forge.model.layout import TokenLayout
+from medim_forge.model.text import ReportTokenizer, build_report_tokenizer
 
 TRAIN_SEEDS = 0
 VALIDATION_SEEDS = 1 << 40

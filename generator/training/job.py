@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from generator.errors import StoreError
-from generator.events import OnEvent, note
-from generator.phantoms import OPENING
-from generator.spec_train import TrainSpec
-from generator.training.backbone import BackbonePlan, Encoded, train_backbone
-from generator.training.data import (
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.events import OnEvent, note
+from medim_forge.generator.jobspec import TrainSpec
+from medim_forge.generator.phantoms import OPENING
+from medim_forge.generator.training.backbone import BackbonePlan, Encoded, train_backbone
+from medim_forge.generator.training.data import (
     TRAIN_SEEDS,
     VALIDATION_SEEDS,
     domain_report_ids,
@@ -25,13 +25,14 @@ from generator.training.data import (
     report_ids,
     report_tokenizer,
 )
-from generator.training.tokenizer import TokenizerPlan, psnr, reconstruct, train_tokenizer
-from model import checkpoint, config
-from model.backbone import Backbone
-from model.config import MedimConfig
-from model.loss import CorruptionMix
-from model.text import ReportTokenizer
-from model.vqgan import Vqgan
+from medim_forge.generator.training.tokenizer import TokenizerPlan, psnr, reconstruct, train_tokenizer
+from medim_forge.model import config
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.config import MedimConfig
+from medim_forge.model.loss import CorruptionMix
+from medim_forge.model.network.backbone import Backbone
+from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model.text import ReportTokenizer
 
 VALIDATION_ROWS = 512
 

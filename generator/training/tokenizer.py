@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from generator.training.data import stream
-from generator.training.state import Snapshot, cooldown
-from model.config import VqganConfig
-from model.vqgan import Vqgan, to_pixels, to_uint8
+from medim_forge.generator.training.data import stream
+from medim_forge.generator.training.state import Snapshot, cooldown
+from medim_forge.model.config import VqganConfig
+from medim_forge.model.network.vqgan import Vqgan, to_pixels, to_uint8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator.provenance import provenance_of
-from generator.records import ReplicaFacts, Writer
-from generator.writers.parquet import ParquetWriter
+from medim_forge.generator.dataset import provenance_of
+from medim_forge.generator.records import ReplicaFacts, Writer
+from medim_forge.generator.writers.parquet import ParquetWriter
 
 if TYPE_CHECKING:
-    from generator.spec import GenerateSpec
+    from medim_forge.generator.jobspec import GenerateSpec
 
 
 def build_writers(spec: GenerateSpec, facts: ReplicaFacts) -> list[Writer]:
@@ -24,7 +24,7 @@ def build_writers(spec: GenerateSpec, facts: ReplicaFacts) -> list[Writer]:
     writers: list[Writer] = [ParquetWriter(provenance, dicom=section is not None, archive=archive)]
     if section is not None:
         # pydicom and highdicom take half a second to import; a job without DICOM does not pay for them.
-        from generator.writers.dicom import DicomWriter
+        from medim_forge.generator.writers.dicom.writer import DicomWriter
 
         writers.append(DicomWriter(provenance, section))
     return writers

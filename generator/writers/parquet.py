@@ -11,17 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from generator.errors import RowError
-from generator.near import hex_of, minhash, phash
-from generator.provenance import Provenance
-from generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
-from generator.schema import ROW_GROUP_ROWS, SCORE_PREFIX, columns, pairs_schema, rejected_schema
-from generator.writers.dicom_archive import IMAGE_FILE, Archive, object_path
-from generator.writers.png import encode_png, sha256_hex
-from generator.writers.uids import pair_uids
+from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance
+from medim_forge.generator.dataset.png import encode_png
+from medim_forge.generator.dataset.schema import ROW_GROUP_ROWS, columns, pairs_schema, rejected_schema
+from medim_forge.generator.errors import RowError
+from medim_forge.generator.files import sha256_hex
+from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
+from medim_forge.generator.similarity import hex_of
+from medim_forge.generator.similarity.signature import minhash, phash
+from medim_forge.generator.writers.dicom.archive import IMAGE_FILE, Archive, object_path
+from medim_forge.generator.writers.uids import pair_uids
 
-PAIRS_FILE = "pairs.parquet"
-REJECTED_FILE = "_rejected.parquet"
 _LOW_CARDINALITY = ("task", "domain", "prompt", "model_sha256", "spec_sha256", "stage")
 _NO_STATISTICS = (
     "image.bytes",

@@ -11,8 +11,9 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 
-from generator.provenance import SOFTWARE, Provenance
-from generator.records import Pair
+from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.dataset.provenance import SOFTWARE
+from medim_forge.generator.records import Pair
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "medim-forge")
 

@@ -21,15 +21,17 @@ import ray
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.cluster_utils import Cluster
 
-from generator.events import JobEvent
-from generator.job import run_job
-from generator.spec import GenerateSpec, to_yaml
-from generator.store import SUCCESS, committed
-from generator.verify import verify
+from medim_forge.generator.audit.verify import verify
+from medim_forge.generator.events import JobEvent
+from medim_forge.generator.generate.job import run_job
+from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.jobspec.load import to_yaml
+from medim_forge.generator.store.places import committed
+from medim_forge.generator.store.protocol import SUCCESS
+from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
+from tests.doubles.tiny_jobs import FAULTY, run_here, tiny_job
+from tests.doubles.toy_replica import content_of, set_faults
 from tests.generator.conftest import RAY_TOKEN
-from tests.generator.tiny_jobs import FAULTY, run_here, tiny_job
-from tests.generator.toy_replica import content_of, set_faults
-from tests.tiny_checkpoint import write_tiny_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 12

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import QuarantineError, StoreError
-from generator.events import JobEvent
-from generator.spec import GenerateSpec
-from generator.store import SUCCESS, committed
+from medim_forge.generator.errors import QuarantineError, StoreError
+from medim_forge.generator.events import JobEvent
+from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.store.places import committed
+from medim_forge.generator.store.protocol import SUCCESS
 from tests.chaos.lab import Ending, Lab, Scenarios, killed, wait_for_line
-from tests.generator.toy_replica import set_faults
+from tests.doubles.toy_replica import set_faults
 
 
 def actor_dies_while_generating(lab: Lab) -> tuple[GenerateSpec, Ending]:

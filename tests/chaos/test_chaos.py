@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.store import committed
+from medim_forge.generator.store.places import committed
 from tests.chaos.lab import Ending, check, laboratory
 from tests.chaos.scenarios import SCENARIOS
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from generator.spec import GenerateSpec, parse_spec
-from tests.generator.object_server import BUCKET, KEYS, NO_OTHERS, Relay, s3_server
+from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.jobspec.load import parse_spec
+from tests.doubles.object_server import BUCKET, KEYS, NO_OTHERS, Relay, s3_server
 
 # A process keeps the first token that Ray reads, so every Ray started in this one has to have the same.
 RAY_TOKEN = "1" * 64

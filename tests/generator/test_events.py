@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import tracemalloc
 
-from generator.events import JobEvent, Progress
-from generator.records import FileRecord, ShardRecord
+from medim_forge.generator.events import JobEvent, Progress
+from medim_forge.generator.records import FileRecord, ShardRecord
 
 
 def record(index: int, **counts: int) -> ShardRecord:

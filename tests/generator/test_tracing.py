@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from generator.tracing import one_line, portable, portable_traceback
+from medim_forge.generator.tracing import one_line, portable, portable_traceback
 
 
 def test_a_message_is_one_line_without_addresses():

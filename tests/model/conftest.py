@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from model.convert import Request
-from tests.official_files import CONFIG, write_official_files
+from medim_forge.model.convert.convert import Request
+from tests.doubles.official_files import CONFIG, write_official_files
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from generator.phantoms import OPENING, draw
-from model import checkpoint
-from model.medim import Given, Medim
+from medim_forge.generator.phantoms import OPENING, draw
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.medim import Given, Medim
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.config import ConfigError, MedimConfig, VqganConfig, medim, phantom
+from medim_forge.model.config import ConfigError, MedimConfig, VqganConfig, medim, phantom
 
 PRESETS = {"phantom": phantom(900, {"chest_xray": [7, 9], "pathology": [8]}), "medim": medim()}
 

@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
-from model import config, conventions
-from model.config import ConfigError, MedimConfig
-from model.conventions import Conventions, first_sentence
-from model.text import ReportTokenizer, TextError, TextRules
+from medim_forge.model import config, conventions
+from medim_forge.model.config import ConfigError, MedimConfig
+from medim_forge.model.conventions import Conventions, first_sentence
+from medim_forge.model.text import ReportTokenizer, TextError, TextRules
 
 OFFICIAL = conventions.official()
 
@@ -112,7 +112,7 @@ def test_conventions_are_in_the_config_only_where_they_are_not_the_default():
 
 
 def test_control_characters_and_llama_s_own_end_are_never_chosen_by_corrected_sampling(official_checkpoint):
-    from model import checkpoint
+    from medim_forge.model.checkpoint import folder as checkpoint
 
     layout = checkpoint.read_config(official_checkpoint).layout
     report, image = layout.allowed("chest_xray")

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.layout import Codebook, LayoutError, ReportIds, TokenLayout
+from medim_forge.model.layout import Codebook, LayoutError, ReportIds, TokenLayout
 
 
 def make(report_slots=5, image_slots=4, books=(3, 6), **more):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generator.phantoms import draw
-from generator.training.data import report_ids, report_tokenizer
-from model import config
-from model.loss import CorruptionMix, corrupt_mix
+from medim_forge.generator.phantoms import draw
+from medim_forge.generator.training.data import report_ids, report_tokenizer
+from medim_forge.model import config
+from medim_forge.model.loss import CorruptionMix, corrupt_mix
 
 KINDS = ("joint", "report_given", "report_absent", "image_given", "image_absent")
 

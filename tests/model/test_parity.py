@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.layout import ABSENT
+from medim_forge.model.layout import ABSENT
 from tests.parity.folder import find_cases
 from tests.parity.network import tiny
 

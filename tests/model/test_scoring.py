@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from model.layout import Codebook, ReportIds, TokenLayout
-from model.noise import CounterDraws
-from model.sampling import SamplingError
-from model.scoring import EFFORTS, MASK_RATIOS, Scorer, affordable, by_sentence, passes_per_pair, score
+from medim_forge.model.layout import Codebook, ReportIds, TokenLayout
+from medim_forge.model.sampling.noise import CounterDraws
+from medim_forge.model.sampling.settings import SamplingError
+from medim_forge.model.scoring import EFFORTS, MASK_RATIOS, Scorer, affordable, by_sentence, passes_per_pair, score
 
 LAYOUT = TokenLayout(
     report_slots=8,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.phantoms import DOMAINS, OPENING, draw, sentences
-from generator.training.data import domain_report_ids, report_tokenizer
-from model.text import BOS_ID, SPECIALS, ReportTokenizer, TextError
+from medim_forge.generator.phantoms import DOMAINS, OPENING, draw, sentences
+from medim_forge.generator.training.data import domain_report_ids, report_tokenizer
+from medim_forge.model.text import BOS_ID, SPECIALS, ReportTokenizer, TextError
 
 TEXT = report_tokenizer()
 PRINTED = string.printable[:95]

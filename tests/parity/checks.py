@@ -14,18 +14,18 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from generator.replica_image import read_image
-from model.config import medim
-from model.layout import Codebook, TokenLayout
-from model.loss import corrupt, diffusion_loss
-from model.noise import CounterDraws, InjectedDraws
-from model.official import OfficialSampling, sample_official
-from model.official_image import IGNORED, vqgan_config
-from model.official_names import HEAD, backbone_config, our_names
-from model.schedule import arccos_counts, sigma, sigma_rate, stratified_times
-from model.source import open_source
-from model.subs import subs
-from model.vqgan import Vqgan, to_uint8
+from medim_forge.generator.inputs.images import read_image
+from medim_forge.model.config import medim
+from medim_forge.model.convert.image import IGNORED, vqgan_config
+from medim_forge.model.convert.names import HEAD, backbone_config, our_names
+from medim_forge.model.convert.weights import open_source
+from medim_forge.model.layout import Codebook, TokenLayout
+from medim_forge.model.loss import corrupt, diffusion_loss
+from medim_forge.model.network.vqgan import Vqgan, to_uint8
+from medim_forge.model.sampling.noise import CounterDraws, InjectedDraws
+from medim_forge.model.sampling.official import OfficialSampling, sample_official
+from medim_forge.model.sampling.schedule import arccos_counts, sigma, sigma_rate, stratified_times
+from medim_forge.model.sampling.subs import subs
 from tests.parity.folder import Case
 from tests.parity.network import Network, tiny
 

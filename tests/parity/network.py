@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from model.backbone import Backbone
-from model.layout import Codebook, TokenLayout
-from model.official_names import HEAD, backbone_config, our_names
-from model.source import open_source
+from medim_forge.model.convert.names import HEAD, backbone_config, our_names
+from medim_forge.model.convert.weights import open_source
+from medim_forge.model.layout import Codebook, TokenLayout
+from medim_forge.model.network.backbone import Backbone
 
 
 class Network:

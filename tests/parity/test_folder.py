@@ -16,12 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.backbone import Backbone
-from model.config import BackboneConfig
-from model.loss import corrupt, diffusion_loss
-from model.schedule import arccos_counts, sigma, stratified_times
-from model.subs import subs
-from tests.model import official_oracle as oracle
+from medim_forge.model.config import BackboneConfig
+from medim_forge.model.loss import corrupt, diffusion_loss
+from medim_forge.model.network.backbone import Backbone
+from medim_forge.model.sampling.schedule import arccos_counts, sigma, stratified_times
+from medim_forge.model.sampling.subs import subs
+from tests.doubles import official_oracle as oracle
 from tests.parity.checks import CHECKS, full_layout
 from tests.parity.folder import GoldenError, find_cases
 from tests.parity.network import Network, tiny

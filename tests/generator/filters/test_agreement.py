@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.errors import SpecError
-from generator.filters.agreement import Agreement, one_in, partners
-from tests.generator.filters.pairs import Rule, a_pair
-from tests.generator.pair_factory import make_pair
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.agreement import Agreement, one_in, partners
+from tests.doubles.filter_pairs import Rule, a_pair
+from tests.doubles.pairs import make_pair
 
 
 @settings(max_examples=60, deadline=None)

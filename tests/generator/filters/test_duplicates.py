@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.filters import build_judge, duplicate_threshold, mark_duplicates
-from generator.filters.duplicates import pixels_sha256, report_sha256
-from generator.plan import make_plan
-from generator.records import Judged, ReplicaFacts
-from generator.shard import run_shard
-from tests.generator.filters.pairs import REPORT, Job, Rule, a_pair, noise
+from medim_forge.generator.filters import build_judge, duplicate_threshold, mark_duplicates
+from medim_forge.generator.filters.duplicates import pixels_sha256, report_sha256
+from medim_forge.generator.plan.plan import make_plan
+from medim_forge.generator.records import Judged, ReplicaFacts
+from medim_forge.generator.shards.make import run_shard
+from tests.doubles.filter_pairs import REPORT, Job, Rule, a_pair, noise
 
 JUDGE = build_judge(Job())
 OTHER = "There is a left pleural effusion."

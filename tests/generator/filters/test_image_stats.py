@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from generator.errors import SpecError
-from generator.filters.image_stats import DEFAULT, SCORES, ImageStats, bar_share, statistics
-from generator.phantoms import draw
-from tests.generator.filters.pairs import Rule, a_pair, noise
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.image_stats import DEFAULT, SCORES, ImageStats, bar_share, statistics
+from medim_forge.generator.phantoms import draw
+from tests.doubles.filter_pairs import Rule, a_pair, noise
 
 BY_DEFAULT = ImageStats.of(DEFAULT)
 IMAGES = st.one_of(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.errors import RowError, SpecError
-from generator.filters import FILTERS, SCORES, build_judge, score_names
-from generator.filters.threshold import stored
-from tests.generator.filters.pairs import REPORT, Job, Rule, a_pair
+from medim_forge.generator.errors import RowError, SpecError
+from medim_forge.generator.filters import FILTERS, SCORES, build_judge, score_names
+from medim_forge.generator.filters.threshold import stored
+from tests.doubles.filter_pairs import REPORT, Job, Rule, a_pair
 
 STRICT = Job(
     filters=(

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from generator.filters.labels import DEFAULT, SCORES, Labels
-from generator.filters.observations import OBSERVATIONS, contradictions, labels, mentions
-from generator.phantoms import draw, sentences
-from generator.phantoms.chest_report import GRAMMAR
-from tests.generator.filters.pairs import a_pair
+from medim_forge.generator.filters.labels import DEFAULT, SCORES, Labels
+from medim_forge.generator.filters.observations import OBSERVATIONS, contradictions, labels, mentions
+from medim_forge.generator.phantoms import draw, sentences
+from medim_forge.generator.phantoms.chest_report import GRAMMAR
+from tests.doubles.filter_pairs import a_pair
 
 OBSERVED = {
     "cardiomegaly": "cardiomegaly",

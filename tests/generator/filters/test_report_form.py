@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.errors import SpecError
-from generator.filters.report_form import DEFAULT, SCORES, ReportForm, form_scores, repeats
-from generator.phantoms import DOMAINS, draw
-from tests.generator.filters.pairs import REPORT, Rule, a_pair
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.report_form import DEFAULT, SCORES, ReportForm, form_scores, repeats
+from medim_forge.generator.phantoms import DOMAINS, draw
+from tests.doubles.filter_pairs import REPORT, Rule, a_pair
 
 BY_DEFAULT = ReportForm.of(DEFAULT)
 STRICT = ReportForm.of(Rule(name="report_form", options={"grammar": True}))

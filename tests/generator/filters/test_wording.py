@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from generator.errors import SpecError
-from generator.filters.lexicon import is_word
-from generator.filters.wording import DEFAULTS, Contradictions, Nonwords, References
-from generator.phantoms import DOMAINS, draw
-from tests.generator.filters.pairs import Rule, a_pair
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.lexicon import is_word
+from medim_forge.generator.filters.wording import DEFAULTS, Contradictions, Nonwords, References
+from medim_forge.generator.phantoms import DOMAINS, draw
+from tests.doubles.filter_pairs import Rule, a_pair
 
 
 def score(kind, name, report, domain="chest_xray"):

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from generator.phantoms import (
+from medim_forge.generator.phantoms import (
     FINDINGS,
     OPENING,
     Phantom,
@@ -109,7 +109,7 @@ def test_no_side_holds_both_fluid_and_air_and_no_lung_two_opacities() -> None:
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     code = (
-        "import hashlib; from generator.phantoms import draw; p = draw('chest_xray', 11);"
+        "import hashlib; from medim_forge.generator.phantoms import draw; p = draw('chest_xray', 11);"
         "print(hashlib.sha256(p.image.tobytes() + p.report.encode()).hexdigest())"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from generator.phantoms import OPENING, draw, read_findings, read_report, sentences
-from generator.phantoms.grammar import Grammar, Sentence, split_sentences
+from medim_forge.generator.phantoms import OPENING, draw, read_findings, read_report, sentences
+from medim_forge.generator.phantoms.grammar import Grammar, Sentence, split_sentences
 
 _EFFUSION_REPORT = (
     f"{OPENING['chest_xray']} PA view. The heart size is normal. There is a small right pleural effusion. "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from generator.phantoms import grammar, pathology, pathology_report
+from medim_forge.generator.phantoms import grammar, pathology, pathology_report
 
 Image = NDArray[np.uint8]
 DRAWS = 500

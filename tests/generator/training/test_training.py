@@ -10,15 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from generator.errors import StoreError
-from generator.spec import parse_spec
-from generator.training.backbone import BackbonePlan, Encoded, train_backbone
-from generator.training.data import TRAIN_SEEDS, draw_corpus, report_ids, report_tokenizer
-from generator.training.job import run
-from generator.training.state import cooldown
-from generator.training.tokenizer import TokenizerPlan, lattice, train_tokenizer
-from model import checkpoint, config
-from model.vqgan import Vqgan
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.jobspec.load import parse_spec
+from medim_forge.generator.training.backbone import BackbonePlan, Encoded, train_backbone
+from medim_forge.generator.training.data import TRAIN_SEEDS, draw_corpus, report_ids, report_tokenizer
+from medim_forge.generator.training.job import run
+from medim_forge.generator.training.state import cooldown
+from medim_forge.generator.training.tokenizer import TokenizerPlan, lattice, train_tokenizer
+from medim_forge.model import config
+from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model.network.vqgan import Vqgan
 
 QUIET = lambda line: None  # noqa: E731 - nobody listens
 
@@ -147,7 +148,7 @@ def job(out, **changes):
 
 
 def test_the_job_makes_a_checkpoint_once_and_refuses_another_spec(tmp_path, monkeypatch):
-    monkeypatch.setattr("generator.training.job.VALIDATION_ROWS", 8)
+    monkeypatch.setattr("medim_forge.generator.training.job.VALIDATION_ROWS", 8)
     folder = run(job(tmp_path / "a"), lambda event: None)
     made = checkpoint.load(folder)
     assert made.config.layout.image_slots == 144

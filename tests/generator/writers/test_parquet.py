@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from generator.errors import RowError
-from generator.schema import pairs_schema, rejected_schema
-from generator.writers.parquet import PAIRS_FILE, REJECTED_FILE, ParquetWriter
-from generator.writers.png import decode_png, encode_png
-from tests.generator.pair_factory import make_judged, make_pair, make_provenance, make_quarantined, make_shard
+from medim_forge.generator.dataset.png import decode_png, encode_png
+from medim_forge.generator.dataset.schema import PAIRS_FILE, REJECTED_FILE, pairs_schema, rejected_schema
+from medim_forge.generator.errors import RowError
+from medim_forge.generator.writers.parquet import ParquetWriter
+from tests.doubles.pairs import make_judged, make_pair, make_provenance, make_quarantined, make_shard
 
 
 def write(folder: Path, judged, quarantined=(), *, dicom=True, **changes):

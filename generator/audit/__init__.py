@@ -1,0 +1,1 @@
+"""Whether a dataset holds what it says: `status`, `verify`, `reproduce`, and `privacy` against training data."""

@@ -1,0 +1,164 @@
+"""How near generated pairs are to records that a model was trained on: images by their detail, reports by their words.
+
+An image is compared by what is left of a small grey version when its smooth part is taken away, so that brightness,
+noise and a shift by a pixel matter little and the body that all radiographs share does not count.
+Sources: distance to closest record and nearest-neighbour distance ratio as in the synthetic data literature (Zhao 2021,
+arXiv 2102.08369); verbatim n-grams after Carlini 2021 (arXiv 2012.07805).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medim_forge.generator.finalise.privacy_note import NGRAM
+
+SIDE, COARSE_SIDE = 64, 16  # pixels of the small versions
+SMOOTH = 5  # pixels of the mean that is taken away
+CANDIDATES = 32  # records that look alike at first sight, and are compared in detail
+LEVEL = 0.01  # share of held-out records that a threshold may flag
+SAME = 0.05  # distance within which two images are one: what storing it anew, at another size or depth, changes
+NO_HOLDOUT_RATIO = 0.5  # of the distances to the nearest and the next record, where nothing was held out
+_WORD = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distances:
+    """Of some images to the reference.
+
+    Attributes:
+        nearest: float32 [N], to the closest record, in [0, 2].
+        ratio: float32 [N], that over the distance to the next record that is not the same; 1 where there is no other.
+        record: int64 [N], which record is closest.
+    """
+
+    nearest: NDArray[np.float32]
+    ratio: NDArray[np.float32]
+    record: NDArray[np.int64]
+
+
+class Reference:
+    """Images to compare with, 9 kB each in memory.
+
+    Args:
+        images: at least one, uint8 [H, W] or [H, W, 3] of any size.
+
+    Raises:
+        ValueError: there is no image.
+    """
+
+    def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
+        both = [(features(image, COARSE_SIDE), features(image, SIDE).astype(np.float16)) for image in images]
+        if not both:
+            raise ValueError("the reference holds no image")
+        self._coarse, self._detail = (np.stack(some) for some in zip(*both, strict=True))
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._coarse)
+
+    def distances(self, images: Iterable[NDArray[np.uint8]]) -> Distances:
+        """Distances of every image to its closest records, the best of some small shifts."""
+        rows = [self._one(image) for image in images]
+        nearest, ratio, record = zip(*rows, strict=True) if rows else ((), (), ())
+        return Distances(
+            nearest=np.array(nearest, np.float32), ratio=np.array(ratio, np.float32), record=np.array(record, np.int64)
+        )
+
+    def _one(self, image: NDArray[np.uint8]) -> tuple[float, float, int]:
+        alike = self._coarse @ features(image, COARSE_SIDE)
+        chosen = np.argsort(-alike, kind="stable")[:CANDIDATES]
+        cosine = (self._detail[chosen].astype(np.float32) @ _shifted(image)).max(1)
+        distance = np.sqrt(np.maximum(2 - 2 * cosine, 0))
+        order = np.argsort(distance, kind="stable")
+        first = float(distance[order[0]])
+        # A reference may hold a record twice, which must not make a copy of it look like a stranger.
+        nearest, detail = self._detail[chosen[order[0]]].astype(np.float32), self._detail[chosen].astype(np.float32)
+        others = distance[np.sqrt(np.maximum(2 - 2 * (detail @ nearest), 0)) > SAME]
+        second = float(others.min()) if len(others) else first
+        return first, first / second if second else 1.0, int(chosen[order[0]])
+
+
+def features(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """The detail of an image as a vector of length 1, or 0 for a blank one: float32 [side * side]."""
+    return _detail(_halved(_double(image, side)))
+
+
+def _double(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """A grey version of an image at twice the size that is compared, float32 [2 * side, 2 * side]."""
+    from PIL import Image
+
+    size = (2 * side, 2 * side)
+    return np.asarray(Image.fromarray(image).convert("L").resize(size, Image.Resampling.BILINEAR), np.float32)
+
+
+def _halved(double: NDArray[np.float32]) -> NDArray[np.float32]:
+    side = len(double) // 2
+    halved: NDArray[np.float32] = double.reshape(side, 2, side, 2).mean((1, 3))
+    return halved
+
+
+def _detail(level: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The image less its mean over `SMOOTH` pixels each way, as a vector of length 1."""
+    sums = np.pad(level, ((SMOOTH // 2 + 1, SMOOTH // 2),) * 2, mode="edge").cumsum(0, np.float64).cumsum(1)
+    mean = sums[SMOOTH:, SMOOTH:] - sums[:-SMOOTH, SMOOTH:] - sums[SMOOTH:, :-SMOOTH] + sums[:-SMOOTH, :-SMOOTH]
+    detail = (level - mean / SMOOTH**2).ravel().astype(np.float32)
+    length = float(np.linalg.norm(detail))
+    return detail / length if length > 1e-3 else np.zeros_like(detail)
+
+
+def _shifted(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The detail of the image shifted by up to one pixel of the small version, in halves: float32 [SIDE * SIDE, 25]."""
+    double = _double(image, SIDE)
+    moves = product(range(-2, 3), repeat=2)
+    made = [_detail(_halved(np.roll(double, move, (0, 1)))) for move in moves]
+    return np.stack(made, 1)
+
+
+def copied(found: Distances, holdout: Distances | None) -> NDArray[np.bool_]:
+    """Which images count as copies.
+
+    With a holdout: those closer to a record than all but `LEVEL` of the held-out images are. Without: those half as far
+    from one record as from any other. In both cases those that are the same.
+    """
+    same: NDArray[np.bool_] = found.nearest <= SAME
+    if holdout is None:
+        return same | (found.ratio < NO_HOLDOUT_RATIO)
+    return same | (found.nearest < np.quantile(holdout.nearest, LEVEL, method="lower"))
+
+
+def words(report: str) -> list[str]:
+    """The words of a report in lower case."""
+    return _WORD.findall(report.lower())
+
+
+def ngrams(report: str) -> Iterator[bytes]:
+    """A short hash of every run of `NGRAM` words."""
+    found = words(report)
+    for start in range(len(found) - NGRAM + 1):
+        yield hashlib.blake2b(" ".join(found[start : start + NGRAM]).encode(), digest_size=8).digest()
+
+
+def known_ngrams(reports: Iterable[str]) -> frozenset[bytes]:
+    """The n-grams of all reports."""
+    return frozenset(gram for report in reports for gram in ngrams(report))
+
+
+def longest_copy(report: str, known: frozenset[bytes]) -> int:
+    """Words of the longest stretch of which every n-gram is known; 0 where none is."""
+    longest = run = 0
+    for gram in ngrams(report):
+        run = run + 1 if gram in known else 0
+        longest = max(longest, run)
+    return longest + NGRAM - 1 if longest else 0
+
+
+def copy_threshold(holdout: Sequence[int]) -> int:
+    """The stretch beyond which a report counts as copied: what `LEVEL` of held-out reports exceed."""
+    return int(np.quantile(holdout, 1 - LEVEL, method="higher")) if holdout else 2 * NGRAM

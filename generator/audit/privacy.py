@@ -1,0 +1,133 @@
+"""Tests a finished dataset against the records that its model was trained on, and keeps the result with the dataset.
+
+The reference is Parquet (a file, folder or glob) or a folder of images (PNG, JPEG, DICOM), with the report of
+`name.png` in `name.txt`. A holdout of the same kind, not trained on, says how near a record is that nobody copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medim_forge.generator.audit.nearest_records import (
+    SAME,
+    Distances,
+    Reference,
+    copied,
+    copy_threshold,
+    known_ngrams,
+    longest_copy,
+)
+from medim_forge.generator.dataset import open_dataset
+from medim_forge.generator.errors import InputError
+from medim_forge.generator.finalise import read_manifest
+from medim_forge.generator.finalise.finalise import standing_rules
+from medim_forge.generator.finalise.privacy_note import Copy, Privacy, write_privacy
+from medim_forge.generator.finalise.refilter import finalise_again
+from medim_forge.generator.finalise.view import data_digest
+from medim_forge.generator.inputs.pairs import Record, read_records
+from medim_forge.generator.plan import read_spec
+from medim_forge.generator.records import FileRecord
+from medim_forge.generator.store import Store, store_at
+
+_LISTED = 1000
+LEAST_HELD = 100  # for one in a hundred to be told
+
+
+def assess(
+    out: Path | str | Store, reference: str, holdout: str | None, image_column: str, report_column: str
+) -> Privacy:
+    """The dataset was compared with the reference; nothing is written.
+
+    Raises:
+        StoreError: the folder holds no finished dataset.
+        InputError: reference or holdout hold no image, or one that cannot be read.
+    """
+    store = store_at(out)
+    dataset, manifest = open_dataset(store), read_manifest(store)
+    records = list(read_records(reference, image_column, report_column))
+    held = [] if holdout is None else list(read_records(holdout, image_column, report_column))
+    for place, found_records in ((reference, records), (holdout, held)):
+        if place is not None and not found_records:
+            raise InputError(f"{place}: holds no record, so there is nothing to compare with")
+    known = known_ngrams(one.report for one in records if one.report)
+    against = Reference(one.image for one in records)
+    apart, held, warnings = _apart(against, held, holdout)
+    found = against.distances(dataset.images())
+    stretch = copy_threshold([longest_copy(one.report, known) for one in held if one.report])
+    images = copied(found, apart)
+    reports = np.array([longest_copy(report, known) > stretch for report in dataset.reports()], bool)
+    ids = [row["pair_id"] for row in dataset.columns(["pair_id"])]
+    return Privacy(
+        data_sha256=data_digest(FileRecord(**one) for one in manifest["files"] if one["path"].startswith("data/")),
+        pairs=len(dataset),
+        reference=len(records),
+        reference_reports=sum(bool(one.report) for one in records),
+        holdout=len(held),
+        copied_images=int(images.sum()),
+        image_threshold=None if apart is None else round(float(np.quantile(apart.nearest, 0.01, method="lower")), 6),
+        median_distance=_median(found.nearest),
+        median_ratio=_median(found.ratio),
+        closer_than_holdout=_closer(found, dataset.images(), held),
+        copied_reports=int(reports.sum()),
+        report_threshold=stretch,
+        copied_pairs=tuple(
+            Copy(
+                pair_id=ids[place],
+                image=bool(images[place]),
+                report=bool(reports[place]),
+                record=int(found.record[place]),
+                distance=round(float(found.nearest[place]), 6),
+            )
+            for place in np.flatnonzero(images | reports)[:_LISTED].tolist()
+        ),
+        warnings=warnings,
+    )
+
+
+def _apart(
+    against: Reference, held: list[Record], place: str | None
+) -> tuple[Distances | None, list[Record], tuple[str, ...]]:
+    """Distances of the held-out records to the reference, the records that are not in it, and what to know of them.
+
+    Raises:
+        InputError: all of them are in the reference.
+    """
+    if place is None:
+        return None, held, ()
+    found = against.distances(one.image for one in held)
+    new = found.nearest > SAME
+    warnings = []
+    if not new.any():
+        raise InputError(f"{place}: every record is in the reference too; hold out records that it does not have")
+    if not new.all():
+        warnings.append(f"{int((~new).sum())} held-out records are in the reference too, and were left out")
+    if new.sum() < LEAST_HELD:
+        warnings.append(
+            f"{int(new.sum())} held-out records cannot tell the closest of a hundred; give {LEAST_HELD} or more"
+        )
+    kept = [one for one, flag in zip(held, new.tolist(), strict=True) if flag]
+    apart = Distances(nearest=found.nearest[new], ratio=found.ratio[new], record=found.record[new])
+    return apart, kept, tuple(warnings)
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    return round(float(np.median(values)), 6) if len(values) else 0.0
+
+
+def _closer(found: Distances, images: Iterator[NDArray[np.uint8]], held: Sequence[Record]) -> float | None:
+    if not held:
+        return None
+    other = Reference(one.image for one in held).distances(images)
+    return round(float((found.nearest < other.nearest).mean()), 6) if len(found.nearest) else 0.0
+
+
+def record_privacy(out: Path | str | Store, result: Privacy) -> None:
+    """`privacy.json`, card and manifest of the dataset hold the result; `data/` is written anew with the same bytes."""
+    store = store_at(out)
+    spec, manifest = read_spec(store), read_manifest(store)
+    write_privacy(store, result)
+    finalise_again(store, spec, manifest, standing_rules(store, spec))

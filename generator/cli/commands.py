@@ -1,0 +1,226 @@
+"""The commands. Each imports what it needs when it runs, so that `medim plan` starts at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from medim_forge.generator.errors import DrainedError, MedimError, QuarantineError, SpecError
+from medim_forge.generator.files import is_url
+from medim_forge.generator.jobspec import GenerateSpec, JobSpec, load_spec
+from medim_forge.generator.jobspec.load import AugmentSpec, EvaluateSpec, TrainSpec
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Synthetic medical image-report pairs at scale: plan, preview, run, and look after a dataset.",
+)
+
+# Ray sets it for the driver of a submitted job, whose working directory is a copy that is deleted afterwards.
+SUBMITTED_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="job file, e.g. jobs/quickstart.yaml")]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="output folder of a generate job, or s3://bucket/prefix")]
+Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="replaces output.dir of the job file")]
+
+
+@app.command()
+def plan(
+    spec: SpecFile,
+    out: Out = None,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="one line of JSON for `ray job submit --metadata-json`")
+    ] = False,
+) -> None:
+    """Say what a job will make and what that costs; write nothing."""
+    from medim_forge.generator.cli.text import metadata_text, plan_text, settings_text
+
+    job = load_spec(spec, out)
+    if metadata:
+        print(metadata_text(job))
+        return
+    print(plan_text(job) if isinstance(job, GenerateSpec) else settings_text(job))
+
+
+@app.command()
+def preview(
+    spec: SpecFile,
+    pairs: Annotated[int, typer.Option(min=1, max=1000, help="how many pairs")] = 8,
+    out: Out = None,
+) -> None:
+    """Make a handful of pairs here and a contact sheet; measure what the whole job costs."""
+    from medim_forge.generator.cli.progress import shown
+    from medim_forge.generator.cli.text import preview_text
+    from medim_forge.generator.generate.preview import make_preview
+
+    job = generate_job(load_spec(spec, out), "preview")
+    refuse_lost_output(job)
+    with shown(f"preview of {job.name}") as on_event:
+        found = make_preview(job, pairs, on_event)
+    print(preview_text(job, found))
+
+
+@app.command()
+def run(
+    spec: SpecFile,
+    local: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
+    out: Out = None,
+) -> None:
+    """Make what is missing: run it again after any interruption and it continues."""
+    from medim_forge.generator.cli.progress import shown
+
+    job = load_spec(spec, out)
+    refuse_lost_output(job)
+    match job:
+        case GenerateSpec():
+            from medim_forge.generator.cli.text import result_text
+            from medim_forge.generator.generate import run_job
+
+            with shown(job.name) as on_event:
+                result = run_job(job, local=local, on_event=on_event)
+            print(result_text(result))
+        case TrainSpec():
+            from medim_forge.generator.training.job import run as train
+
+            with shown(job.name) as on_event:
+                print(f"results: {train(job, on_event=on_event)}")
+        case AugmentSpec():
+            from medim_forge.generator.augmentation.job import run as augment
+
+            with shown(job.name) as on_event:
+                print(f"results: {augment(job, local=local, on_event=on_event)}")
+        case EvaluateSpec():
+            from medim_forge.generator.evaluation.job import run as evaluate
+
+            with shown(job.name) as on_event:
+                print(f"results: {evaluate(job, on_event=on_event)}")
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """Say what is done, left, kept and rejected; needs no running cluster."""
+    from medim_forge.generator.audit.status import status as look
+
+    print(look(folder))
+
+
+@app.command()
+def verify(folder: Folder) -> None:
+    """Hash every file again, and check tables and DICOM objects against their schema."""
+    from medim_forge.generator.audit.verify import verify as check
+
+    print(check(folder))
+
+
+@app.command()
+def reproduce(
+    folder: Folder, pair_id: Annotated[str, typer.Argument(metavar="ID", help="pair_id, e.g. 3f2a9c1b-0000042")]
+) -> None:
+    """Make one pair again and compare it with what is stored."""
+    from medim_forge.generator.audit.reproduce import reproduce as remake
+
+    print(remake(folder, pair_id))
+
+
+@app.command()
+def convert(
+    backbone: Annotated[Path, typer.Option(metavar="PATH", help="official weights: a file, or a checkpoint_N folder")],
+    tokenizer: Annotated[Path, typer.Option(metavar="DIR", help="Llama-2 tokenizer with <boi>, <eoi>, <eos> added")],
+    vqgan: Annotated[Path, typer.Option(metavar="PATH", help="Chameleon's vqgan.ckpt, its yaml beside it")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="the checkpoint folder to make")],
+    dtype: Annotated[str, typer.Option(help="source, float32, bfloat16 or float16")] = "source",
+    config: Annotated[Path | None, typer.Option(help="config.json, for what shapes cannot tell")] = None,
+    device_text: Annotated[str, typer.Option(help="device that the conditioning names, e.g. cuda:0")] = "",
+    terms: Annotated[list[str] | None, typer.Option(help="terms of the training data; repeat for several")] = None,
+) -> None:
+    """Make a checkpoint folder of the published weights; strict, nothing is filled in."""
+    from medim_forge.generator.cli.convert import convert_text
+
+    print(
+        convert_text(
+            backbone=backbone,
+            tokenizer=tokenizer,
+            vqgan=vqgan,
+            out=out,
+            config=config,
+            dtype=dtype,
+            device_text=device_text,
+            terms=tuple(terms or ()),
+        )
+    )
+
+
+@app.command()
+def refilter(folder: Folder, spec: SpecFile) -> None:
+    """Apply the filters of a job file to stored scores; generate nothing, rewrite data/, card and manifest."""
+    from medim_forge.generator.finalise.refilter import refilter as decide
+
+    print(decide(folder, generate_job(load_spec(spec), "refilter")))
+
+
+@app.command()
+def privacy(
+    folder: Folder,
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="what the model was trained on")],
+    holdout: Annotated[str | None, typer.Option(help="records of the same kind that it was not trained on")] = None,
+    image_column: Annotated[str, typer.Option(help="of Parquet")] = "image",
+    report_column: Annotated[str, typer.Option(help="of Parquet")] = "report",
+) -> None:
+    """Compare a dataset with training data (Parquet, or a folder of images) and put the result into its card."""
+    from medim_forge.generator.audit.privacy import assess, record_privacy
+
+    found = assess(folder, reference, holdout, image_column, report_column)
+    record_privacy(folder, found)
+    print(found)
+
+
+def generate_job(job: JobSpec, command: str) -> GenerateSpec:
+    """The job, known to be one that makes pairs.
+
+    Raises:
+        SpecError: it is of another kind.
+    """
+    if not isinstance(job, GenerateSpec):
+        raise SpecError(f"{job.source}: kind = {job.kind!r}; `medim {command}` is for kind: generate.")
+    return job
+
+
+def refuse_lost_output(job: JobSpec) -> None:
+    """The output folder outlives the job.
+
+    Raises:
+        SpecError: it is relative, and this is the driver of a submitted Ray job.
+    """
+    place = job.output.dir
+    if SUBMITTED_JOB in os.environ and not is_url(place) and not Path(place).is_absolute():
+        raise SpecError(
+            f"{job.source}: output.dir = {place!r} is relative, and in a submitted Ray job it would be lost "
+            f"with the working copy. Give an absolute folder that all nodes see, e.g. --out /mnt/shared/{job.name}."
+        )
+
+
+def exit_code(error: BaseException) -> int:
+    """3 for too many quarantined rows, 143 for a drained job, 1 for anything else."""
+    if isinstance(error, QuarantineError):
+        return 3
+    return 143 if isinstance(error, DrainedError) else 1
+
+
+def main() -> NoReturn:
+    """Run the command that was asked for, and leave with its exit code."""
+    try:
+        app()
+    except MedimError as error:
+        print(f"medim: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except SystemExit as leaving:
+        # The library leaves with 2 for a wrong option and 130 for Ctrl-C; ours for all such things is 1.
+        if leaving.code == 130:
+            print("medim: interrupted; run the same command to go on: what is committed stays.", file=sys.stderr)
+        sys.exit(1 if leaving.code else 0)
+    sys.exit(0)

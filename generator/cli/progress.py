@@ -1,0 +1,107 @@
+"""Shows a running job: a progress bar in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from medim_forge.generator.cli.text import duration
+from medim_forge.generator.events import JobEvent, OnEvent
+
+# A log of a large job says how far it is every so many seconds; one of a small job names every shard.
+QUIET_S = 10.0
+FEW_SHARDS = 200
+
+
+class Pace:
+    """How fast a job is, from its events.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began: tuple[float, int] | None = None
+
+    def text(self, event: JobEvent) -> str:
+        """Pairs per second of this run, and how long the rest will take; empty before anything was made."""
+        if self._began is None or event.kind == "opened":
+            self._began = (self._clock(), event.pairs_done)
+        seconds, made = self._clock() - self._began[0], event.pairs_done - self._began[1]
+        if made <= 0 or seconds <= 0:
+            return ""
+        left = duration((event.pairs_total - event.pairs_done) * seconds / made)
+        return f"{made / seconds:.3g} pairs/s, {left} left"
+
+
+@contextmanager
+def shown(name: str) -> Iterator[OnEvent]:
+    """Inside, every event of the job is shown.
+
+    Args:
+        name: of the job.
+    """
+    if not sys.stdout.isatty():
+        yield Lines().show
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("pairs, {task.fields[facts]}"),
+        TimeElapsedColumn(),
+    )
+    pace = Pace()
+    with Progress(*columns) as bar:
+        task = bar.add_task(name, total=None, facts="starting")
+
+        def show(event: JobEvent) -> None:
+            bar.update(task, total=event.pairs_total, completed=event.pairs_done, facts=facts(event, pace.text(event)))
+            if event.kind != "committed":
+                bar.console.print(event.message, markup=False, highlight=False)
+
+        yield show
+
+
+class Lines:
+    """Prints one line per event, at once, so that whoever follows a log can read it.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._pace = clock, Pace(clock)
+        self._said = float("-inf")
+
+    def show(self, event: JobEvent) -> None:
+        """The event is printed, unless it is one of very many commits."""
+        pace = self._pace.text(event)
+        if event.kind != "committed":
+            print(event.message, flush=True)
+            return
+        now, done = self._clock(), f"{event.pairs_done:,} of {event.pairs_total:,} pairs"
+        if event.shards_total <= FEW_SHARDS:
+            print(f"{event.message} ({done}, {facts(event, pace)})", flush=True)
+        elif now - self._said >= QUIET_S or event.shards_done == event.shards_total:
+            self._said = now
+            print(f"{done}: {facts(event, pace)}", flush=True)
+
+
+def facts(event: JobEvent, pace: str = "") -> str:
+    """What became of the pairs so far, and how fast that goes."""
+    judged = event.kept + event.dropped
+    parts = [f"{event.kept / judged:.1%} kept" if judged else "none judged"]
+    if event.rejects:
+        frequent = sorted(event.rejects.items(), key=lambda one: (-one[1], one[0]))[:3]
+        parts.append("dropped for " + ", ".join(f"{reason} {count}" for reason, count in frequent))
+    if event.quarantined:
+        parts.append(f"{event.quarantined} quarantined")
+    if event.replicas:
+        parts.append(f"{event.replicas} replicas alive" if event.replicas > 1 else "1 replica alive")
+    return ", ".join([*parts, pace] if pace else parts)

@@ -1,0 +1,146 @@
+"""What the commands print, as text."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from medim_forge.generator.files import is_url
+from medim_forge.generator.jobspec import GenerateSpec, JobSpec, to_yaml
+from medim_forge.generator.plan import make_plan
+from medim_forge.generator.plan.cost import Estimate, estimate, uses_gpu
+
+if TYPE_CHECKING:
+    from medim_forge.generator.generate import JobResult
+    from medim_forge.generator.generate.preview import Preview
+
+
+def plan_text(spec: GenerateSpec) -> str:
+    """What the job will make and what that costs.
+
+    Raises:
+        SpecError: something that the job names does not exist.
+    """
+    made = make_plan(spec)
+    cost = estimate(made)
+    compute = spec.compute
+    device = f"{compute.gpus_per_replica:g} GPU" if uses_gpu(spec) else f"{compute.threads_per_replica} CPU thread(s)"
+    rows = [
+        ("job", f"{spec.name} ({spec.source})"),
+        ("task", spec.task),
+        ("spec", made.spec_sha256),
+        ("weights", f"{spec.model.checkpoint}, {spec.model.dtype}"),
+        *sources(spec),
+        ("pairs", f"{made.pairs:,}"),
+        *balance_rows(spec, cost.hours / made.pairs),
+        ("shards", f"{made.shards:,} of {compute.pairs_per_shard} pairs"),
+        ("replicas", f"{compute.replicas}, each {device}"),
+        ("estimate", f"{cost_text(cost)} (by FLOPs; `medim preview` measures)"),
+        ("output", f"{spec.output.dir} (nothing was written)"),
+    ]
+    return table(rows)
+
+
+def sources(spec: GenerateSpec) -> list[tuple[str, str]]:
+    """What pairs are made from, one row per prompt or for the inputs."""
+    if spec.inputs is not None:
+        return [("inputs", f"{spec.inputs.source}, {spec.inputs.domain}")]
+    return [
+        ("prompt", f"{one.pairs:,} x {one.domain}: {', '.join(one.findings) or one.text or 'its opening words'}")
+        for one in spec.prompts
+    ]
+
+
+def balance_rows(spec: GenerateSpec, hours_per_pair: float) -> list[tuple[str, str]]:
+    """What the job may make beyond its plan, for what, and how long all of that would take."""
+    if spec.balance is None:
+        return []
+    again = [one.name for one in spec.filters if one.action == "regenerate"]
+    return [
+        ("budget", f"up to {spec.balance.budget:,} pairs, {duration(hours_per_pair * 3600 * spec.balance.budget)}"),
+        *(("made again", f"what {name} drops") for name in again),
+        *(("quota", f"{one}: {_range(one.kept, one.at_most)}") for one in spec.balance.quotas),
+    ]
+
+
+def _range(least: int | None, most: int | None) -> str:
+    bounds = (("at least", least), ("at most", most))
+    return ", ".join(f"{name} {bound:,}" for name, bound in bounds if bound is not None)
+
+
+def settings_text(job: JobSpec) -> str:
+    """The whole job with every default written out."""
+    return f"# {job.source}: kind {job.kind}; nothing was written\n{to_yaml(job)}".rstrip()
+
+
+def metadata_text(job: JobSpec) -> str:
+    """What a submitted job should say of itself, as the text-to-text JSON that Ray takes."""
+    return json.dumps({"job": job.name, "spec_sha256": job.sha256, "output_dir": job.output.dir}, ensure_ascii=False)
+
+
+def preview_text(spec: GenerateSpec, found: Preview) -> str:
+    """What the preview made and measured."""
+    rows = [
+        ("contact sheet", str(found.folder / "contact_sheet.png")),
+        ("kept", f"{found.kept} of {found.pairs} pairs"),
+        ("measured", f"{found.seconds_per_pair:.3g} s per pair on {found.device}"),
+        ("batch size", batch_text(spec, found)),
+        ("whole job", f"{cost_text(found.cost)} with {spec.compute.replicas} replica(s) like this one"),
+    ]
+    return table(rows)
+
+
+def batch_text(spec: GenerateSpec, found: Preview) -> str:
+    """What the device's memory allows."""
+    asked = spec.sampling.batch_size
+    if found.fitting_batch is None:
+        return f"{asked}; not limited by device memory on {found.device}"
+    if found.fitting_batch == 0:
+        return f"{asked}; not even one row fits on {found.device}: try model.dtype: bfloat16"
+    verdict = "fits" if found.fitting_batch >= asked else "does not fit"
+    return f"{asked} {verdict}; the largest that fits on {found.device} is {found.fitting_batch}"
+
+
+def result_text(result: JobResult) -> str:
+    """What the job left behind, and where to look first."""
+    made = f"{result.made} made now" if result.made else "nothing was left to do"
+    copies = f", {result.duplicates} exact copies left out of data/" if result.duplicates else ""
+    rows = [
+        ("dataset", result.out),
+        ("shards", f"{result.shards}, {made}"),
+        ("pairs", f"{result.pairs}: {result.kept} kept, {result.dropped} dropped, {result.quarantined} quarantined"),
+        *((f"  {reason}", str(count)) for reason, count in result.rejects.items()),
+        *([("rounds", f"{result.rounds} beyond the planned pairs")] if result.rounds else []),
+        ("data", f"{result.data_rows} pairs{copies}"),
+        *((f"  {reason}", f"{count} left out") for reason, count in result.left_out.items()),
+        *(("warning", line) for line in result.warnings),
+        ("contact sheet", f"{result.out}/contact_sheet.png"),
+        ("card", f"{result.out}/README.md"),
+        ("read it", f"datasets.{reader(result.out)}"),
+    ]
+    return table(rows)
+
+
+def reader(out: str) -> str:
+    """The call that gives the pairs to a trainer."""
+    return f'load_dataset("parquet", data_files="{out}/data/*.parquet")' if is_url(out) else f"load_dataset({out!r})"
+
+
+def cost_text(cost: Estimate) -> str:
+    """Time, and GPU time where there is any."""
+    gpu = f", {cost.gpu_hours:,.2g} GPU-hours" if cost.gpu_hours else ""
+    return f"{duration(cost.hours * 3600)}{gpu}, {cost.seconds_per_pair:.2g} s per pair and replica"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that people would use."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """The rows as two aligned columns."""
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)

@@ -1,0 +1,263 @@
+"""Reads a finished dataset: the one door for trainers, references and experiments.
+
+    dataset = open_dataset("out/quickstart")
+    for row in dataset.rows(domain="chest_xray"):
+        row.pixels(), row.report, row.findings_report
+
+A `Dataset` has `__len__` and `__getitem__`, so that torch takes it as it is; torch itself is not imported here:
+
+    torch.utils.data.DataLoader(dataset, batch_size=16, shuffle=True, num_workers=2, collate_fn=list)
+
+Reading in order is faster: an `IterableDataset` yields from `dataset.rows(part=worker.id, parts=worker.num_workers)`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from medim_forge.generator.dataset.png import decode_png
+from medim_forge.generator.dataset.schema import SCHEMA_VERSION
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.files import Source
+from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.records import Domain, Task
+from medim_forge.generator.store import Store, store_at
+
+_CACHED_ROW_GROUPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One kept pair; its columns are those of `generator/dataset/schema.py`.
+
+    Attributes:
+        pair_id: unique in the dataset.
+        pair_index: 0-based number of the pair in the job.
+        repeats: `pair_index` of the planned pair whose prompt or input it tries again; None for a planned pair.
+        shard: that holds the pair.
+        task: how it was made.
+        domain: `chest_xray` or `pathology`.
+        prompt: opening words that were given.
+        prompt_chars: how many leading characters of `report` were given.
+        report: whole report.
+        findings_asked: what the prompt asks for, sorted.
+        findings_report: what the labeler reads in the report, sorted; None when no filter reads reports.
+        png: the image file.
+        width: pixels.
+        height: pixels.
+        image_codes: codebook ids in raster order.
+        seed: of the pair.
+        report_logprob: nats per generated token; None when all were given.
+        image_logprob: the same for image codes.
+        agreement: of the report given the image, nats per report token; None when not defined.
+        image_agreement: of the image given the report, nats per image code; None when not defined.
+        sentence_agreement: `agreement` of each sentence behind the opening.
+        embedding: the model's view of the image.
+        image_phash: perceptual hash of the image, hex.
+        report_minhash: MinHash of the report, hex.
+        scores: of the filters, by name; None where not defined.
+        image_sha256: of `png`.
+        sop_instance_uid: of the DICOM image; None without DICOM.
+        dicom_path: of the DICOM image, relative to the dataset; None without DICOM.
+        model_sha256: of the weights.
+        spec_sha256: of the job.
+        synthetic: always true.
+    """
+
+    pair_id: str
+    pair_index: int
+    repeats: int | None
+    shard: int
+    task: Task
+    domain: Domain
+    prompt: str
+    prompt_chars: int
+    report: str
+    findings_asked: tuple[str, ...]
+    findings_report: tuple[str, ...] | None
+    png: bytes = field(repr=False)
+    width: int
+    height: int
+    image_codes: tuple[int, ...] = field(repr=False)
+    seed: int
+    report_logprob: float | None
+    image_logprob: float | None
+    agreement: float | None
+    image_agreement: float | None
+    sentence_agreement: tuple[float, ...]
+    embedding: tuple[float, ...] = field(repr=False)
+    image_phash: str
+    report_minhash: str = field(repr=False)
+    scores: Mapping[str, float | None]
+    image_sha256: str
+    sop_instance_uid: str | None
+    dicom_path: str | None
+    model_sha256: str
+    spec_sha256: str
+    synthetic: bool
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The image: uint8 [H, W] or [H, W, 3].
+
+        Raises:
+            InputError: the bytes are no image.
+        """
+        return decode_png(self.png)
+
+
+@dataclass(frozen=True)
+class _RowGroup:
+    """Where some consecutive rows lie."""
+
+    source: Source
+    number: int
+    rows: int
+
+
+class Dataset:
+    """The rows of some Parquet files of one schema, in file order.
+
+    Args:
+        files: `data/*.parquet`, or the `pairs.parquet` of a shard.
+
+    Raises:
+        StoreError: a file cannot be read, or has another schema version.
+    """
+
+    def __init__(self, files: Sequence[Source]) -> None:
+        self.files = tuple(files)
+        self._groups = [group for source in self.files for group in _row_groups(source)]
+        self._ends = np.cumsum([group.rows for group in self._groups], dtype=np.int64).tolist()
+        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return int(self._ends[-1]) if self._ends else 0
+
+    def __getitem__(self, index: int) -> Row:
+        """The row at a position; the row groups used last stay decoded."""
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"row {index} of a dataset of {len(self)} rows")
+        number = bisect_right(self._ends, position)
+        start = self._ends[number] - self._groups[number].rows
+        return row_of(self._table(number).slice(position - start, 1).to_pylist()[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without decoded row groups: workers read their own."""
+        return {**self.__dict__, "_cache": OrderedDict()}
+
+    def rows(self, domain: Domain | None = None, *, part: int = 0, parts: int = 1) -> Iterator[Row]:
+        """The rows in order, one row group in memory at a time.
+
+        Args:
+            domain: only its rows; None for all.
+            part: which share of the row groups, from 0.
+            parts: how many shares; together they give every row once.
+        """
+        if not 0 <= part < parts:
+            raise ValueError(f"part {part} of {parts} parts does not exist; parts count from 0")
+        for group in self._groups[part::parts]:
+            for values in _read(group).to_pylist():
+                if domain is None or values["domain"] == domain:
+                    yield row_of(values)
+
+    def row(self, pair_id: str) -> Row:
+        """The row of a pair.
+
+        Raises:
+            StoreError: the dataset does not hold it.
+        """
+        start = 0
+        for group in self._groups:
+            ids = _read(group, ["pair_id"]).column("pair_id").to_pylist()
+            if pair_id in ids:
+                return self[start + ids.index(pair_id)]
+            start += group.rows
+        raise StoreError(
+            f"{_names(self.files)}: no pair {pair_id} among {len(self)} kept pairs; it may have been dropped, "
+            "quarantined or a duplicate: look into shards/*/_rejected.parquet"
+        )
+
+    def columns(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The named columns of every row in order; images are not read unless named."""
+        for group in self._groups:
+            yield from _read(group, list(names)).to_pylist()
+
+    def images(self, domain: Domain | None = None) -> Iterator[NDArray[np.uint8]]:
+        """The pixels of every row in order: uint8 [H, W] or [H, W, 3]."""
+        return (row.pixels() for row in self.rows(domain))
+
+    def reports(self, domain: Domain | None = None) -> Iterator[str]:
+        """The report of every row in order; images are not read."""
+        return (row["report"] for row in self.columns(["report", "domain"]) if domain in (None, row["domain"]))
+
+    def _table(self, number: int) -> pa.Table:
+        if number not in self._cache:
+            self._cache[number] = _read(self._groups[number])
+            if len(self._cache) > _CACHED_ROW_GROUPS:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(number)
+        return self._cache[number]
+
+
+def open_dataset(folder: Path | str | Store) -> Dataset:
+    """The kept and deduplicated pairs of a finished dataset.
+
+    Raises:
+        StoreError: the folder holds no finished dataset.
+    """
+    store = store_at(folder)
+    names = [name for name in store.files("data") if name.endswith(".parquet")]
+    if not names:
+        raise StoreError(
+            f"{store}: there is no data/*.parquet, so no finished dataset; finish the job with `medim run`, "
+            "which makes what is missing"
+        )
+    return Dataset(list(store.sources(names)))
+
+
+def row_of(values: Mapping[str, Any]) -> Row:
+    """The row that a mapping of column values holds."""
+    plain = {name: value for name, value in values.items() if not name.startswith(SCORE_PREFIX) and name != "image"}
+    scores = {name.removeprefix(SCORE_PREFIX): value for name, value in values.items() if name.startswith(SCORE_PREFIX)}
+    found = plain["findings_report"]
+    plain["findings_report"] = None if found is None else tuple(found)
+    plain["findings_asked"] = tuple(plain["findings_asked"])
+    for name in ("image_codes", "sentence_agreement", "embedding"):
+        plain[name] = tuple(plain[name])
+    return Row(**plain, png=values["image"]["bytes"], scores=scores)
+
+
+def _row_groups(source: Source) -> list[_RowGroup]:
+    try:
+        metadata = pq.read_metadata(source)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{source}: cannot be read as Parquet ({error}); `medim verify` tells what is damaged"
+        ) from error
+    version = (metadata.metadata or {}).get(b"schema_version", b"none").decode()
+    if version != str(SCHEMA_VERSION):
+        raise StoreError(
+            f"{source}: schema version is {version}, this release reads {SCHEMA_VERSION}; use the release that wrote it"
+        )
+    return [_RowGroup(source, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
+
+
+def _read(group: _RowGroup, names: list[str] | None = None) -> pa.Table:
+    with pq.ParquetFile(group.source) as file:
+        return file.read_row_group(group.number, columns=names)
+
+
+def _names(files: Sequence[Source]) -> str:
+    return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"

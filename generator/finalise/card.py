@@ -1,0 +1,94 @@
+"""The dataset card: a README that Hugging Face reads too, and whose first line says that everything is synthetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
+from medim_forge.generator.dataset.schema import columns
+from medim_forge.generator.finalise.manifest import warnings
+from medim_forge.generator.finalise.tally import Accepted, Tally, accepted
+from medim_forge.generator.finalise.view import DataView
+from medim_forge.generator.plan import Plan
+from medim_forge.generator.plan.strata import quota_results
+from medim_forge.generator.selection import Calibration
+from medim_forge.generator.templates import render
+
+_SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
+
+
+def dataset_card(
+    plan: Plan,
+    ruled: Plan,
+    provenance: Provenance,
+    tally: Tally,
+    view: DataView,
+    calibration: Mapping[str, Calibration],
+    privacy: Mapping[str, Any] | None = None,
+) -> str:
+    """The card as Markdown; the same dataset always gives the same text.
+
+    Args:
+        plan: of the job.
+        ruled: the same with the filters and quotas that are in force.
+        provenance: of the job.
+        tally: over the shards.
+        view: what `data/` holds.
+        calibration: what wrongly dealt pairs say, by domain.
+        privacy: what a test against training data found; None where there was none.
+    """
+    return render(
+        "dataset_card.md.j2",
+        filters={"cell": _cell},
+        provenance=provenance,
+        sampling=plan.spec.sampling,
+        dicom=plan.spec.output.dicom,
+        tally=tally,
+        view=view,
+        plan=plan,
+        asked=_asked(plan),
+        domains=set(tally.by_domain()),
+        refiltered=ruled is not plan,
+        strata=_tables(accepted(tally, view.strata), provenance),
+        quotas=quota_results(ruled, view.strata),
+        calibration=calibration,
+        warnings=warnings(ruled, view, calibration),
+        privacy=privacy,
+        columns=columns(provenance),
+        license=_license(provenance),
+        size_category=_size_category(view.rows),
+        software=f"{SOFTWARE} {SOFTWARE_VERSION}",
+        intended_use=INTENDED_USE,
+    )
+
+
+def _asked(plan: Plan) -> dict[str, str]:
+    """What each entry of the prompts asks for, by position."""
+    return {
+        str(number): ", ".join(one.findings) or (one.text if one.text is not None else "its opening words") or "nothing"
+        for number, one in enumerate(plan.spec.prompts)
+    }
+
+
+def _tables(found: Sequence[Accepted], provenance: Provenance) -> dict[str, list[Accepted]]:
+    """The strata by kind. Labels say of phantoms what findings say better."""
+    kinds = ("prompt", "finding", *(() if provenance.phantom else ("label",)))
+    tables = {kind: [one for one in found if one.stratum.kind == kind] for kind in kinds}
+    return {kind: rows for kind, rows in tables.items() if rows}
+
+
+def _license(provenance: Provenance) -> str:
+    """Phantom pairs come under the license of this software; of others only the checkpoint's terms are known."""
+    return "apache-2.0" if provenance.phantom else "other"
+
+
+def _size_category(rows: int) -> str:
+    """The size in Hugging Face's words."""
+    return next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")
+
+
+def _cell(text: str) -> str:
+    """Text that stays within a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")

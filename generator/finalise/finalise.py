@@ -1,0 +1,126 @@
+"""Turns committed shards into a finished dataset: `data/`, contact sheet, card and manifest.
+
+Everything is made from the shards and the spec, so running it again gives the same bytes, all but the manifest's `run`.
+`_SUCCESS` is for the job to set: it alone knows whether too many rows were quarantined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medim_forge.generator.dataset import Provenance, open_dataset, provenance_of
+from medim_forge.generator.files import file_record
+from medim_forge.generator.finalise.card import dataset_card
+from medim_forge.generator.finalise.contact_sheet import choose_tiles, contact_sheet
+from medim_forge.generator.finalise.manifest import MANIFEST, manifest_head, read_manifest, write_manifest
+from medim_forge.generator.finalise.privacy_note import PRIVACY, current_privacy
+from medim_forge.generator.finalise.tally import shard_records, tally
+from medim_forge.generator.finalise.view import LEFT_OUT, build_data_view
+from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.jobspec.balance import BalanceSection
+from medim_forge.generator.jobspec.sections import FilterSection
+from medim_forge.generator.plan import Plan
+from medim_forge.generator.plan.stored import round_name
+from medim_forge.generator.records import FileRecord, ReplicaFacts
+from medim_forge.generator.selection import view_policy
+from medim_forge.generator.selection.rows import control_rows
+from medim_forge.generator.store import Store, shard_name, store_at
+
+CARD = "README.md"
+CONTACT_SHEET = "contact_sheet.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What a finished dataset holds.
+
+    Attributes:
+        pairs: asked for.
+        kept: by the filters.
+        dropped: by the filters.
+        quarantined: could not be made.
+        duplicates: kept pairs left out of `data/` as exact copies.
+        data_rows: pairs in `data/`.
+    """
+
+    pairs: int
+    kept: int
+    dropped: int
+    quarantined: int
+    duplicates: int
+    data_rows: int
+
+
+def finalise(
+    out: Path | str | Store, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts, rules: GenerateSpec | None = None
+) -> Totals:
+    """The dataset is finished but for `_SUCCESS`, which is gone if there was one.
+
+    Args:
+        out: the dataset, with its spec and plan and every shard committed.
+        spec: of the job.
+        plan: of the job, with all of its rounds.
+        facts: of the replica that ran.
+        rules: the same job with other filters and quotas, to be applied to stored scores; None takes the verdicts of
+            the shards.
+
+    Raises:
+        StoreError: a shard is missing, or was made from another spec or other weights.
+    """
+    store = store_at(out)
+    provenance, shards = provenance_of(spec, facts), plan.shards
+    sums = tally(store, plan, provenance)
+    policy = view_policy(rules or spec, control_rows(store, shards), redecide=rules is not None)
+    ruled = plan if rules is None else replace(plan, spec=rules)
+    view = build_data_view(store, ruled, provenance, total_bytes=sums.pairs_bytes, policy=policy)
+    tiles = choose_tiles(open_dataset(store))
+    sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
+    privacy = current_privacy(store, view.files)
+    card = dataset_card(plan, ruled, provenance, sums, view, policy.calibration, privacy)
+    with store.draft(CONTACT_SHEET) as path:
+        path.write_bytes(sheet)
+    with store.draft(CARD) as path:
+        path.write_text(card, encoding="utf-8")
+    head = manifest_head(plan, ruled, provenance, facts, sums, view, policy.calibration)
+    files = _files(store, plan, provenance, (*view.files, *view.objects))
+    records = shard_records(store, shards, provenance)
+    with store.draft(MANIFEST) as path:
+        write_manifest(path, head, files, facts.device, records)
+    return Totals(
+        pairs=sums.pairs,
+        kept=sums.kept,
+        dropped=sums.dropped,
+        quarantined=sums.quarantined,
+        duplicates=view.duplicates,
+        data_rows=view.rows,
+    )
+
+
+def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
+    """The job with the filters that `medim refilter` gave the dataset last; None where its own are in force."""
+    policy = read_manifest(store)["refiltered"] if store.exists(MANIFEST) else None
+    if policy is None:
+        return None
+    balance = policy["balance"]
+    return spec.model_copy(
+        update={
+            "filters": tuple(FilterSection.model_validate(one) for one in policy["filters"]),
+            "balance": None if balance is None else BalanceSection.model_validate(balance),
+        }
+    )
+
+
+def _files(store: Store, plan: Plan, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:
+    """Every file that is the same wherever the dataset is made; shard files as their shard recorded them.
+
+    `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
+    """
+    rounds = [round_name(one.number) for one in plan.rounds]
+    for name in (CARD, CONTACT_SHEET, "plan.json", LEFT_OUT, *([PRIVACY] if store.exists(PRIVACY) else []), *rounds):
+        yield file_record(store.source(name), name)
+    yield from data
+    for record in shard_records(store, plan.shards, provenance):
+        for file in record.files:
+            yield replace(file, path=f"{shard_name(record.index)}/{file.path}")

@@ -1,0 +1,164 @@
+"""`manifest.json`: what a dataset is, the sha256 of every file, and, under `run`, what differs between runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
+from medim_forge.generator.dataset.schema import SCHEMA_VERSION
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.finalise.tally import Rate, Tally, accepted
+from medim_forge.generator.finalise.view import DataView
+from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.plan import Plan
+from medim_forge.generator.plan.strata import balance_record, quota_results
+from medim_forge.generator.records import FileRecord, ReplicaFacts, ShardRecord
+from medim_forge.generator.selection import Calibration
+from medim_forge.generator.selection.policy import least_controls
+from medim_forge.generator.store import Store
+
+MANIFEST = "manifest.json"
+
+
+def manifest_head(
+    plan: Plan,
+    ruled: Plan,
+    provenance: Provenance,
+    facts: ReplicaFacts,
+    tally: Tally,
+    view: DataView,
+    calibration: Mapping[str, Calibration],
+) -> dict[str, Any]:
+    """All of the manifest but its two long lists, `files` and `run.shards`.
+
+    Args:
+        plan: of the job.
+        ruled: the same plan; another one if a later `medim refilter` put other filters and quotas in force.
+        provenance: of the job.
+        facts: of the replica that ran.
+        tally: over the shards.
+        view: what `data/` holds.
+        calibration: what wrongly dealt pairs say, by domain.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generator": f"{SOFTWARE} {SOFTWARE_VERSION}",
+        "name": provenance.name,
+        "task": provenance.task,
+        "date": provenance.date.isoformat(),
+        "synthetic": True,
+        "digital_source_type": provenance.digital_source_type,
+        "intended_use": INTENDED_USE,
+        "training_data_terms": list(provenance.training_data_terms),
+        "spec_sha256": provenance.spec_sha256,
+        "model_sha256": provenance.model_sha256,
+        "sampling_mode": plan.spec.sampling.mode,
+        "versions": dict(sorted(facts.versions.items())),
+        "counts": _counts(plan, tally, view),
+        "rejects": dict(sorted(tally.rejects.items())),
+        "left_out": dict(view.reasons),
+        "flagged": dict(view.flags),
+        "refiltered": None if ruled is plan else _policy(ruled.spec),
+        "calibration": [{"domain": domain, **asdict(one)} for domain, one in calibration.items()],
+        "balance": balance_record(plan, ruled, view.strata),
+        "warnings": warnings(ruled, view, calibration),
+        "kept_rate": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
+        "acceptance": [one.record() for one in accepted(tally, view.strata)],
+    }
+
+
+def _counts(plan: Plan, tally: Tally, view: DataView) -> dict[str, int]:
+    return {
+        "shards": plan.shards,
+        "pairs": tally.pairs,
+        "kept": tally.kept,
+        "dropped": tally.dropped,
+        "quarantined": tally.quarantined,
+        "duplicates": view.duplicates,
+        "left_out": view.left_out,
+        "restored": view.restored,
+        "data_rows": view.rows,
+    }
+
+
+def _policy(spec: GenerateSpec) -> dict[str, Any]:
+    """Filters and quotas, as `finalise.standing_rules` reads them."""
+    return {
+        "filters": [one.model_dump(mode="json") for one in spec.filters],
+        "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
+    }
+
+
+def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration]) -> list[str]:
+    """What a person should know before using the dataset."""
+    few = [
+        f"agreement: options.max_false_positives sets no bound for {domain}: {one.controls} wrongly dealt pairs could "
+        f"be scored, and a share of {one.rate:g} needs {least_controls(one.rate)}"
+        for domain, one in calibration.items()
+        if one.bound is None
+    ]
+    short = [
+        f"quota {one.name}: {one.data} of {one.kept} pairs" for one in quota_results(plan, view.strata) if not one.met
+    ]
+    filled = (
+        f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, left out, "
+        "given up, quarantined, or beyond the budget"
+    )
+    again = any(one.action == "regenerate" for one in plan.spec.filters) and view.places < plan.planned
+    empty = "data/ is empty: every pair was dropped, left out or quarantined"
+    unwritable = f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"
+    more = ((again, filled), (view.rows == 0, empty), (view.unwritable > 0, unwritable))
+    return [*few, *short, *(line for happened, line in more if happened)]
+
+
+def write_manifest(
+    path: Path, head: dict[str, Any], files: Iterable[FileRecord], device: str, records: Iterable[ShardRecord]
+) -> None:
+    """The manifest is written, entry by entry: its lists are as long as the dataset and never in memory.
+
+    Args:
+        path: of the file.
+        head: from `manifest_head`.
+        files: every file but the manifest, `spec.yaml`, `_shard.json` and `_SUCCESS`.
+        device: that the last replica ran on.
+        records: of every shard, for `run`.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)[:-2] + ',\n  "files": [')
+        file.writelines(_entries(asdict(record) for record in files))
+        file.write(f'\n  ],\n  "run": {{\n    "device": {json.dumps(device)},\n    "shards": [')
+        file.writelines(_entries({"index": record.index, **record.run} for record in records))
+        file.write("\n    ]\n  }\n}\n")
+
+
+def read_manifest(store: Store) -> dict[str, Any]:
+    """What `manifest.json` holds.
+
+    Raises:
+        StoreError: it is missing or broken.
+    """
+    path = f"{store}/{MANIFEST}"
+    try:
+        values = json.loads(store.read(MANIFEST))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error}); `medim run` writes it when every shard is committed"
+        ) from error
+    if not isinstance(values, dict):
+        raise StoreError(f"{path}: holds {type(values).__name__}, not a mapping; `medim run` writes it again")
+    return values
+
+
+def _rate(rate: Rate) -> dict[str, float]:
+    return {"asked": rate.asked, "kept": rate.kept, "share": round(rate.share, 6)}
+
+
+def _entries(values: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """One entry a line, with the commas between them."""
+    for number, value in enumerate(values):
+        yield ("," if number else "") + "\n    " + json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,100 @@
+"""What a test against training data found, kept beside `data/` for as long as that stays the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medim_forge.generator.finalise.view import data_digest
+from medim_forge.generator.records import FileRecord
+from medim_forge.generator.store import Store
+
+NGRAM = 8  # words
+PRIVACY = "privacy.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A pair that counts as a copy.
+
+    Attributes:
+        pair_id: of the pair.
+        image, report: which of its sides.
+        record: position in the reference of the record whose image is closest, from 0.
+        distance: to that image.
+    """
+
+    pair_id: str
+    image: bool
+    report: bool
+    record: int
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Privacy:
+    """How near the pairs of a dataset are to a reference.
+
+    Attributes:
+        data_sha256: of what `data/` held when it was tested.
+        pairs, reference, holdout: how many there were.
+        reference_reports: records of the reference that have a report; 0 where reports were not compared.
+        copied_images: pairs whose image counts as a copy.
+        image_threshold: distance under which it does; None without a holdout, where the ratio to the next record says.
+        median_distance, median_ratio: of the pairs' images, to the closest record and relative to the next.
+        closer_than_holdout: share of pairs closer to the reference than to the holdout; one half is what chance gives
+            when both are of one size; None without a holdout.
+        copied_reports: pairs whose report holds a longer verbatim stretch than the threshold.
+        report_threshold: words.
+        copied_pairs: the first thousand of either.
+        warnings: what makes the result weaker than it looks.
+    """
+
+    data_sha256: str
+    pairs: int
+    reference: int
+    reference_reports: int
+    holdout: int
+    copied_images: int
+    image_threshold: float | None
+    median_distance: float
+    median_ratio: float
+    closer_than_holdout: float | None
+    copied_reports: int
+    report_threshold: int
+    copied_pairs: tuple[Copy, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """For people."""
+        reports = f"{self.copied_reports} reports" if self.reference_reports else "reports were not compared"
+        counted = f"{self.copied_images} images and {reports} count as copies"
+        if not self.reference_reports:
+            counted = f"{self.copied_images} images count as copies; {reports}"
+        lines = [f"{self.pairs} pairs against {self.reference} records ({self.holdout} held out): {counted}."]
+        lines += [f"warning: {one}" for one in self.warnings]
+        return "\n".join([*lines, "What these tests cannot see is in the dataset card."])
+
+
+def write_privacy(store: Store, result: Privacy) -> None:
+    """`privacy.json` holds the result."""
+    with store.draft(PRIVACY) as path:
+        path.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+
+
+def current_privacy(store: Store, files: Sequence[FileRecord]) -> dict[str, Any] | None:
+    """The result that is kept with the dataset, or None; one of another `data/` is removed.
+
+    Args:
+        store: of the dataset.
+        files: of `data/`.
+    """
+    if not store.exists(PRIVACY):
+        return None
+    values: dict[str, Any] = json.loads(store.read(PRIVACY))
+    if values.get("data_sha256") == data_digest(files):
+        return {**values, "ngram": NGRAM}
+    store.remove(PRIVACY)
+    return None

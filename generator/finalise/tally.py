@@ -1,0 +1,151 @@
+"""Counts over the committed shards of a dataset: what was asked for, what was kept, and why the rest was not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.files import Source
+from medim_forge.generator.plan import Plan
+from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of
+from medim_forge.generator.records import Domain, ShardRecord
+from medim_forge.generator.store import RECORD, Store, shard_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How many of the pairs asked for were kept."""
+
+    asked: int = 0
+    kept: int = 0
+
+    @property
+    def share(self) -> float:
+        """Kept over asked, 0 when nothing was asked."""
+        return self.kept / self.asked if self.asked else 0.0
+
+
+@dataclass
+class Tally:
+    """Sums over shards. Its size does not grow with the number of pairs, only with kinds of pairs and reasons.
+
+    Attributes:
+        pairs: asked for.
+        kept: in `pairs.parquet`.
+        dropped: judged and dropped.
+        quarantined: could not be made.
+        pairs_bytes: size of all `pairs.parquet` together.
+        rejects: count by reason.
+        asked: pairs by domain, quarantined ones too.
+        judged: pairs by stratum, dropped ones too: filters must not delete a kind of pairs unseen.
+        kept_of: kept pairs by stratum.
+    """
+
+    pairs: int = 0
+    kept: int = 0
+    dropped: int = 0
+    quarantined: int = 0
+    pairs_bytes: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    asked: Counter[Domain] = field(default_factory=Counter)
+    judged: Counter[Stratum] = field(default_factory=Counter)
+    kept_of: Counter[Stratum] = field(default_factory=Counter)
+
+    def add(self, record: ShardRecord, kept: Source, rejected: Source, plan: Plan) -> None:
+        """Counts one shard in."""
+        self.pairs += record.pairs
+        self.kept += record.kept
+        self.dropped += record.dropped
+        self.quarantined += record.quarantined
+        self.pairs_bytes += sum(file.size for file in record.files if file.path == PAIRS_FILE)
+        self.rejects.update(record.rejects)
+        for row in pq.read_table(kept, columns=list(STRATUM_COLUMNS)).to_pylist():
+            strata = strata_of(row, plan)
+            self.asked[row["domain"]] += 1
+            self.judged.update(strata)
+            self.kept_of.update(strata)
+        for row in pq.read_table(rejected, columns=[*STRATUM_COLUMNS, "stage"]).to_pylist():
+            self.asked[row["domain"]] += 1
+            if row["stage"] == "filter":
+                self.judged.update(strata_of(row, plan))
+
+    def by_domain(self) -> dict[Domain, Rate]:
+        """The kept rate of every domain, sorted."""
+        return {one: Rate(asked=self.asked[one], kept=self.kept_of[of_domain(one)]) for one in sorted(self.asked)}
+
+
+def shard_records(store: Store, shards: int, provenance: Provenance) -> Iterator[ShardRecord]:
+    """The record of every shard in order, one at a time.
+
+    Raises:
+        StoreError: a shard is missing, or was made from another spec or other weights.
+    """
+    for record in store.records(range(shards)):
+        for name, expected in (("spec_sha256", provenance.spec_sha256), ("model_sha256", provenance.model_sha256)):
+            found = getattr(record, name)
+            if found != expected:
+                where = f"{store}/{shard_name(record.index)}"
+                raise StoreError(
+                    f"{where}/{RECORD}: {name} is {found}, the dataset's is {expected}; delete {where} and run again"
+                )
+        yield record
+
+
+def shard_tables(store: Store, shards: int, name: str) -> Iterator[Source]:
+    """What the table of every shard is read from, in order."""
+    return store.sources(f"{shard_name(index)}/{name}" for index in range(shards))
+
+
+def tally(store: Store, plan: Plan, provenance: Provenance) -> Tally:
+    """The sums over all shards.
+
+    Raises:
+        StoreError: a shard is missing, or was made from another spec or other weights.
+    """
+    sums, shards = Tally(), plan.shards
+    kept, rejected = shard_tables(store, shards, PAIRS_FILE), shard_tables(store, shards, REJECTED_FILE)
+    for record in shard_records(store, shards, provenance):
+        sums.add(record, next(kept), next(rejected), plan)
+    return sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """Pairs of one stratum.
+
+    Attributes:
+        stratum: the kind.
+        judged: made and judged, dropped ones too.
+        kept: by their shard.
+        data: in `data/`.
+    """
+
+    stratum: Stratum
+    judged: int
+    kept: int
+    data: int
+
+    @property
+    def share(self) -> float:
+        """Of the judged pairs, how many are in `data/`."""
+        return self.data / self.judged if self.judged else 0.0
+
+    def record(self) -> dict[str, Any]:
+        """For the manifest."""
+        counts = {"judged": self.judged, "kept": self.kept, "data": self.data, "share": round(self.share, 6)}
+        return {**self.stratum._asdict(), **counts}
+
+
+def accepted(tally: Tally, data: Mapping[Stratum, int]) -> tuple[Accepted, ...]:
+    """Every stratum that a judged pair is in, sorted; those of prompts by position."""
+    ordered = sorted(tally.judged, key=lambda one: (one.kind, one.name.zfill(8) if one.kind == "prompt" else "", one))
+    return tuple(
+        Accepted(stratum=one, judged=tally.judged[one], kept=tally.kept_of[one], data=data.get(one, 0))
+        for one in ordered
+    )

@@ -1,0 +1,182 @@
+"""The generate job from end to end: plan, claim the folder, make what is missing, finalise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medim_forge.generator.errors import QuarantineError, StoreError
+from medim_forge.generator.events import OnEvent, Progress
+from medim_forge.generator.files import is_url
+from medim_forge.generator.finalise import finalise, read_manifest
+from medim_forge.generator.finalise.finalise import standing_rules
+from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
+from medim_forge.generator.records import ReplicaFacts, Shard, ShardRecord
+from medim_forge.generator.selection import Growth
+from medim_forge.generator.shards import Parts, Schedule, StationSetup
+from medim_forge.generator.shards.worker import imported
+from medim_forge.generator.store import SUCCESS, Store, store_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a job left behind.
+
+    Attributes:
+        out: the dataset.
+        shards: of the dataset.
+        made: shards that this run made; the others were there.
+        pairs: asked for.
+        kept: passed every filter.
+        dropped: judged and dropped.
+        quarantined: could not be made.
+        duplicates: kept pairs left out of `data/` as exact copies.
+        data_rows: pairs in `data/`.
+        rejects: dropped pairs by reason; a pair may have several.
+        left_out: pairs that their shard kept and `data/` leaves out, by reason; a pair may have several.
+        rounds: that were added to the planned pairs.
+        warnings: what a person should know before using the dataset.
+    """
+
+    out: str
+    shards: int
+    made: int
+    pairs: int
+    kept: int
+    dropped: int
+    quarantined: int
+    duplicates: int
+    data_rows: int
+    rejects: dict[str, int]
+    left_out: dict[str, int]
+    rounds: int
+    warnings: tuple[str, ...]
+
+
+def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts | None = None) -> JobResult:
+    """The dataset is complete, in `data/` too, and carries `_SUCCESS`.
+
+    Run it again after any interruption: what is committed stays, what is missing is made.
+
+    Args:
+        spec: the job.
+        local: in this process instead of on Ray.
+        on_event: is told what happens.
+        parts: replica, judge and writers to use instead of the real ones.
+
+    Raises:
+        SpecError: something that the job names does not exist.
+        StoreError: the output folder cannot be used.
+        ResourceError: fewer resources than one replica needs.
+        ReplicaError: a replica cannot start.
+        ShardError: a shard cannot be made, whichever rows are left out.
+        DrainedError: SIGTERM came.
+        QuarantineError: the dataset is complete, but more rows were quarantined than the job allows.
+    """
+    parts = parts or Parts()
+    place = spec.output.dir
+    store = store_at(place if is_url(place) else Path(place).absolute())
+    plan = make_plan(spec)
+    facts: ReplicaFacts = imported(parts.facts)(spec)
+    claim_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
+    store.sweep(spec.compute.shard_deadline_s)
+    growth, done = Growth(store, plan), set[int]()
+    progress = Progress(plan.shards, plan.pairs, _checked(store, growth, facts, done), on_event)
+    growth.tells(progress)
+    missing = [index for index in range(growth.plan.shards) if index not in done]
+    progress.tell("opened", f"{spec.name}: {len(missing)} of {growth.plan.shards} shards to make, in {store}")
+    if not missing and not store.exists(SUCCESS):
+        missing = list(growth.more())
+    if missing:
+        store.remove(SUCCESS)
+        setup = StationSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
+        schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
+        facts = _execute(setup, schedule, growth.shard, progress, local=local)
+    made, plan = growth.plan.shards - len(done), growth.plan
+    if missing or not store.exists(SUCCESS):
+        progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
+        rules = standing_rules(store, spec)
+        if rules:
+            progress.tell("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
+        finalise(store, spec, plan, facts, rules)
+    _settle(store, spec, progress.sick)
+    return _result(store, made)
+
+
+def _execute(
+    setup: StationSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress, *, local: bool
+) -> ReplicaFacts:
+    if local:
+        from medim_forge.generator.executors.local import run_local
+
+        return run_local(setup, schedule, shard_of, progress)
+    from medim_forge.generator.executors.cluster import run_on_ray
+
+    return run_on_ray(setup, schedule, shard_of, progress)
+
+
+def _checked(store: Store, growth: Growth, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
+    """The committed shards, all of them this job's, one at a time; their indices are added to `done`.
+
+    Raises:
+        StoreError: one is damaged, or of another job.
+    """
+    for record in store.committed():
+        if not growth.holds(record.index):
+            end = growth.plan.shards
+            raise StoreError(
+                f"{store}: shard {record.index} is beyond the {end} shards of plan.json and rounds/. If a file of "
+                f"rounds/ was lost, put it back, or delete the shards from {end} on: they are made again."
+            )
+        spec_sha256 = growth.plan.spec_sha256
+        if (record.spec_sha256, record.model_sha256) != (spec_sha256, facts.model_sha256):
+            raise StoreError(
+                f"{store}: shard {record.index} was made from spec {record.spec_sha256[:12]} and weights "
+                f"{record.model_sha256[:12]}, this job has {spec_sha256[:12]} and {facts.model_sha256[:12]}. Somebody "
+                "put it there: move it away and run again."
+            )
+        done.add(record.index)
+        yield record
+
+
+def _settle(store: Store, spec: GenerateSpec, sick: Mapping[int, int]) -> None:
+    """`_SUCCESS` says that the dataset is complete.
+
+    Raises:
+        QuarantineError: too many rows are missing for that.
+    """
+    total, allowed = sum(sick.values()), spec.compute.max_quarantined
+    if total > allowed:
+        store.remove(SUCCESS)
+        first = ", ".join(str(index) for index in list(sick)[:10])
+        raise QuarantineError(
+            f"{store}: {total} rows were quarantined, compute.max_quarantined = {allowed}; they are in shards/*/"
+            f"_rejected.parquet with their errors, first in shards {first}. All else is made. To try them again, mend "
+            "the cause, delete those shard folders and run the same command; to accept them, raise max_quarantined."
+        )
+    store.mark(SUCCESS)
+    # What a killed driver left running when this run began has died since.
+    store.sweep(spec.compute.shard_deadline_s)
+    store.tidy()
+
+
+def _result(store: Store, made: int) -> JobResult:
+    manifest = read_manifest(store)
+    counts, balance = manifest["counts"], manifest["balance"] or {"rounds": []}
+    return JobResult(
+        out=str(store),
+        shards=counts["shards"],
+        made=made,
+        pairs=counts["pairs"],
+        kept=counts["kept"],
+        dropped=counts["dropped"],
+        quarantined=counts["quarantined"],
+        duplicates=counts["duplicates"],
+        data_rows=counts["data_rows"],
+        rejects=manifest["rejects"],
+        left_out=manifest["left_out"],
+        rounds=len(balance["rounds"]),
+        warnings=tuple(manifest["warnings"]),
+    )

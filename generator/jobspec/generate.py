@@ -1,0 +1,140 @@
+"""The job that makes pairs."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from medim_forge.generator.filters.catalogue import GIVEN_SIDE
+from medim_forge.generator.jobspec.balance import BalanceSection
+from medim_forge.generator.jobspec.header import JobHeader
+from medim_forge.generator.jobspec.inputs import FileInputs, InputsSection
+from medim_forge.generator.jobspec.sections import (
+    ComputeSection,
+    FilterSection,
+    IsoDate,
+    ModelSection,
+    OutputSection,
+    PromptSection,
+    SamplingSection,
+)
+from medim_forge.generator.records import Task
+
+
+class GenerateSpec(JobHeader):
+    """A job that makes image-report pairs.
+
+    Attributes:
+        kind: `generate`.
+        date: stamped into DICOM; there is no clock.
+        model: which weights.
+        task: `joint` makes both sides from `prompts`; the others make one side from the other, given by `inputs`.
+        prompts: what to ask for (`joint`).
+        inputs: given reports or images (`report_to_image`, `image_to_report`).
+        sampling: how the reverse process runs.
+        compute: what it runs on.
+        filters: policies; every filter scores every pair, named here or not.
+        balance: what is made beyond the plan; None for nothing.
+        output: where the dataset goes.
+    """
+
+    free_keys: ClassVar[dict[str, tuple[str, ...]]] = {
+        "compute": (
+            "replicas",
+            "gpus_per_replica",
+            "shard_deadline_s",
+            "placement_deadline_s",
+            "max_retries",
+            "max_quarantined",
+        ),
+        "output": ("dir",),
+    }
+
+    kind: Literal["generate"]
+    date: IsoDate
+    model: ModelSection = Field(default_factory=ModelSection)
+    task: Task
+    prompts: Annotated[tuple[PromptSection, ...], Field(strict=False)] = ()
+    inputs: InputsSection | None = None
+    sampling: SamplingSection = Field(default_factory=SamplingSection)
+    compute: ComputeSection = Field(default_factory=ComputeSection)
+    filters: Annotated[tuple[FilterSection, ...], Field(strict=False)] = ()
+    balance: BalanceSection | None = None
+    output: OutputSection
+
+    @model_validator(mode="after")
+    def _task_has_its_source(self) -> GenerateSpec:
+        if self.task == "joint":
+            if self.inputs is not None:
+                raise ValueError("inputs is for report_to_image and image_to_report; task: joint takes prompts")
+            if not self.prompts:
+                raise ValueError("prompts is empty; task: joint needs at least one {domain, pairs}")
+        else:
+            if self.prompts:
+                raise ValueError(f"prompts is for task: joint; task: {self.task} takes inputs")
+            if self.inputs is None:
+                raise ValueError(
+                    f"inputs is missing; task: {self.task} needs one, e.g. {{source: parquet, path, domain}}"
+                )
+            if self.task == "report_to_image" and isinstance(self.inputs, FileInputs):
+                raise ValueError(
+                    f"inputs.source: {self.inputs.source} gives images; task: report_to_image takes reports, from "
+                    "parquet or phantoms"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _each_filter_once(self) -> GenerateSpec:
+        names = [one.name for one in self.filters]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"filters names {', '.join(twice)} twice; give both bounds in one entry")
+        return self
+
+    @model_validator(mode="after")
+    def _balance_can_be_met(self) -> GenerateSpec:
+        again = [one.name for one in self.filters if one.action == "regenerate"]
+        if self.balance is None:
+            if again:
+                raise ValueError(
+                    f"filters: {again[0]} has action: regenerate, which needs a bound on what it may cost: add "
+                    "balance: {budget: PAIRS}, planned pairs included"
+                )
+            return self
+        for name in again:
+            if name in GIVEN_SIDE.get(self.task, ()):
+                raise ValueError(
+                    f"filters: {name} has action: regenerate, but judges what task: {self.task} is given, which stays "
+                    "the same however often the pair is made; use action: drop"
+                )
+        if not again and not self.balance.quotas:
+            raise ValueError("balance asks for nothing; give it quotas, or a filter action: regenerate")
+        entries = len(self.prompts)
+        for place, quota in enumerate(self.balance.quotas):
+            if quota.prompt is not None and quota.prompt >= entries:
+                known = f"prompts has entries 0 to {entries - 1}" if entries else f"task: {self.task} has no prompts"
+                raise ValueError(f"balance.quotas[{place}].prompt = {quota.prompt}, but {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _scales_are_known(self) -> GenerateSpec:
+        dicom = self.output.dicom
+        domains = {one.domain for one in self.prompts} | ({self.inputs.domain} if self.inputs else set())
+        if dicom is None:
+            return self
+        for name, domain in (("imager_pixel_spacing_mm", "chest_xray"), ("microns_per_pixel", "pathology")):
+            if getattr(dicom, name) is None:
+                continue
+            if domain not in domains:
+                raise ValueError(f"output.dicom.{name} is of {domain} images, and this job has none")
+            if self.task == "image_to_report":
+                raise ValueError(
+                    f"output.dicom.{name} is of generated images; task: image_to_report resizes given ones, each by a "
+                    "factor of its own"
+                )
+        if dicom.imager_pixel_spacing_mm is not None and self.model.checkpoint == "phantom":
+            raise ValueError(
+                "output.dicom.imager_pixel_spacing_mm: model.checkpoint: phantom has its own; leave it out"
+            )
+        return self

@@ -1,0 +1,50 @@
+"""What every kind of job says about itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, PrivateAttr
+
+from medim_forge.generator.jobspec.sections import Section, Seed
+
+
+class JobHeader(Section):
+    """The head of a job file.
+
+    Attributes:
+        name: of the job and its dataset: lower case letters, digits and underscores.
+        seed: every random number of the job follows from it.
+    """
+
+    # What a rerun may change: it moves work or results, never a byte of them.
+    free_keys: ClassVar[dict[str, tuple[str, ...]]] = {"output": ("dir",)}
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+    seed: Seed = 0
+    _source: str = PrivateAttr(default="spec")
+
+    def named(self, source: str) -> Self:
+        """The same job, which errors call `source` from now on."""
+        self._source = source
+        return self
+
+    @property
+    def source(self) -> str:
+        """The file it was read from, for errors."""
+        return self._source
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest over what changes bytes: every key but `free_keys`, defaults written out."""
+        return hashlib.sha256(json.dumps(self.fixed(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def fixed(self) -> dict[str, Any]:
+        """What the digest covers, as JSON values by key: what two jobs that share a folder must agree on."""
+        values = self.model_dump(mode="json")
+        for section, keys in self.free_keys.items():
+            if isinstance(values.get(section), dict):
+                values[section] = {key: value for key, value in values[section].items() if key not in keys}
+        return values

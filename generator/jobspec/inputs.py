@@ -1,0 +1,73 @@
+"""The sections that say where given reports or images come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from medim_forge.generator.jobspec.sections import Count, Section, Seed, Text
+from medim_forge.generator.records import Domain
+
+
+class PhantomInputs(Section):
+    """Reports or images drawn from the embedded domain.
+
+    Attributes:
+        source: `phantoms`.
+        domain: which phantoms.
+        pairs: how many.
+        seed: of the phantoms, apart from the job's.
+        opening: words that the reports of given images begin with; None takes the domain's own, and an empty one gives
+            none.
+    """
+
+    source: Literal["phantoms"]
+    domain: Domain
+    pairs: Count
+    seed: Seed = 0
+    opening: str | None = None
+
+
+class ParquetInputs(Section):
+    """Reports or images read from Parquet.
+
+    Attributes:
+        source: `parquet`.
+        path: a file, a folder of `*.parquet`, or a glob.
+        domain: of every row.
+        image_column: encoded images, as bytes or as a struct with a field `bytes`.
+        report_column: reports.
+        limit: first rows only; None takes all.
+        opening: words that the reports of given images begin with; None takes the domain's own, and an empty one gives
+            none.
+    """
+
+    source: Literal["parquet"]
+    path: Text
+    domain: Domain
+    image_column: Text = "image"
+    report_column: Text = "report"
+    limit: Count | None = None
+    opening: str | None = None
+
+
+class FileInputs(Section):
+    """Images read from files, one each.
+
+    Attributes:
+        source: `dicom`, or `images` for PNG, JPEG and what else Pillow reads.
+        path: a file, a folder with all folders below it, or a glob.
+        domain: of every image.
+        limit: first files only; None takes all.
+        opening: words that the reports begin with; None takes the domain's own, and an empty one gives none.
+    """
+
+    source: Literal["dicom", "images"]
+    path: Text
+    domain: Domain
+    limit: Count | None = None
+    opening: str | None = None
+
+
+InputsSection = Annotated[PhantomInputs | ParquetInputs | FileInputs, Field(discriminator="source")]

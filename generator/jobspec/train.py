@@ -1,0 +1,118 @@
+"""The job that trains image tokenizers and a backbone on phantoms, from scratch or from a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from medim_forge.generator.jobspec.header import JobHeader
+from medim_forge.generator.jobspec.sections import Count, FolderSection, Section
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class PerDomain(Section):
+    """A number for each domain.
+
+    Attributes:
+        chest_xray: of chest radiographs.
+        pathology: of pathology patches.
+    """
+
+    chest_xray: Count
+    pathology: Count
+
+
+class TrainTokenizerSection(Section):
+    """How the image tokenizers learn.
+
+    Attributes:
+        images: phantoms of each domain.
+        steps: optimiser steps per domain.
+        batch: images per step.
+        rate: learning rate.
+        cooldown_steps: the last steps, over which the rate falls to 0.
+    """
+
+    images: PerDomain
+    steps: PerDomain
+    batch: Count = 16
+    rate: Rate = 2e-3
+    cooldown_steps: Count = 450
+
+
+class MixSection(Section):
+    """Shares of the kinds of corrupted rows; see `model.loss.CorruptionMix`, whose defaults these are."""
+
+    joint: Share = 0.25
+    report_given: Share = 0.30
+    report_absent: Share = 0.05
+    image_given: Share = 0.25
+    image_absent: Share = 0.15
+    opening_kept: Share = 0.8
+    ending_masked: Share = 0.15
+    reading_order: Share = 0.0
+    reading_end: Share = 0.0
+
+
+class StageSection(Section):
+    """One stretch of backbone training; the next one starts from its averaged weights.
+
+    Attributes:
+        steps: optimiser steps.
+        warmup: first steps, over which the rate rises.
+        cooldown_steps: last steps, over which the rate falls to 0.
+        rate: learning rate of this stage; None takes the backbone's.
+        mix: corruption.
+    """
+
+    steps: Count
+    warmup: Count = 200
+    cooldown_steps: Count = 500
+    rate: Rate | None = None
+    mix: MixSection = Field(default_factory=MixSection)
+
+
+class TrainBackboneSection(Section):
+    """How the backbone learns.
+
+    Attributes:
+        images: phantoms of each domain.
+        rows: pairs of each domain per step.
+        rate: learning rate.
+        compile: compile the step; worth its minute on a long run, needs a C++ compiler.
+        stages: one after another.
+    """
+
+    images: PerDomain
+    rows: PerDomain
+    rate: Rate = 2e-3
+    compile: bool = True
+    stages: Annotated[tuple[StageSection, ...], Field(strict=False, min_length=1)]
+
+
+class TrainSpec(JobHeader):
+    """A training job.
+
+    Attributes:
+        kind: `train`.
+        start_from: checkpoint folder, or `phantom`, whose image tokenizers are kept and whose backbone is trained on;
+            None for from scratch.
+        tokenizer: the image tokenizers.
+        backbone: the backbone.
+        device: torch device.
+        threads: CPU threads.
+        snapshot_every: steps between restart points.
+        output: where restart points and the checkpoint go.
+    """
+
+    kind: Literal["train"]
+    start_from: str | None = None
+    tokenizer: TrainTokenizerSection
+    backbone: TrainBackboneSection
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Count = 2
+    snapshot_every: Count = 100
+    output: FolderSection

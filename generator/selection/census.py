@@ -1,0 +1,102 @@
+"""A look at what is committed: how many pairs of each kind there are, and which places are still open."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE
+from medim_forge.generator.filters import score_names
+from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.plan import Plan
+from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, stratum_of
+from medim_forge.generator.selection.policy import view_policy
+from medim_forge.generator.selection.rows import control_rows
+from medim_forge.generator.selection.select import Outcome, Selection, remembering
+from medim_forge.generator.store import Store, shard_name
+
+_COLUMNS = ("image_sha256", "report")
+_NEAR_COLUMNS = ("image_phash", "report_minhash", "embedding")
+
+
+@dataclass(kw_only=True)
+class Census:
+    """What the committed shards of a job hold.
+
+    Attributes:
+        data: pairs that `data/` would hold, by stratum.
+        yields: the same by position in `prompts` and stratum; empty for a job with inputs.
+        open: planned pairs in whose place nothing stands, because a filter wants them made again; sorted.
+        sources: bool [planned] by stratum of a quota: planned pairs of which any try's report was of it; for jobs with
+            inputs alone.
+    """
+
+    data: Counter[Stratum] = field(default_factory=Counter)
+    yields: Counter[tuple[int, Stratum]] = field(default_factory=Counter)
+    open: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    sources: dict[Stratum, NDArray[np.bool_]] = field(default_factory=dict)
+
+
+def take_census(store: Store, plan: Plan) -> Census:
+    """A look at every committed shard, under the filters of the job; images are not read."""
+    policy = view_policy(plan.spec, control_rows(store, plan.shards))
+    quotas = plan.spec.balance.quotas if plan.spec.balance else ()
+    census, taken, again = Census(), np.zeros(plan.planned, np.bool_), np.zeros(plan.planned, np.bool_)
+    if plan.spec.inputs is not None:
+        census.sources = {stratum_of(one, plan): np.zeros(plan.planned, np.bool_) for one in quotas}
+    draft = store.new_attempt(0, 0)
+    try:
+        with remembering(draft) as seen:
+            selection = Selection(policy, plan, seen)
+            for row, kept in _rows(store, plan, near=policy.near is not None):
+                if row["stage"] != "filter":
+                    _note(row, plan, again, wanted=False)  # what cannot be made is not tried again
+                    continue
+                outcome = selection.decide(row, kept=kept)
+                _note(row, plan, again, wanted=outcome.again)
+                _note(row, plan, taken, wanted=outcome.taken, lasting=True)
+                _count(row, plan, outcome, census)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    census.data, census.open = selection.data, np.flatnonzero(again & ~taken).astype(np.int64)
+    return census
+
+
+def _note(
+    row: dict[str, Any], plan: Plan, of_places: NDArray[np.bool_], *, wanted: bool, lasting: bool = False
+) -> None:
+    """Says it of the place that a row may stand in: the last row's word counts, or any row's where it is `lasting`."""
+    place = plan.replaced(row["pair_index"])
+    if place is not None and not (lasting and of_places[place]):
+        of_places[place] = wanted
+
+
+def _count(row: dict[str, Any], plan: Plan, outcome: Outcome, census: Census) -> None:
+    """The row is counted by what its quota is made from: its entry or its input."""
+    for one in outcome.strata:
+        if one in census.sources:
+            census.sources[one][plan.origin(row["pair_index"])] = True
+    entry = plan.entry(row["pair_index"])
+    if outcome.taken and entry is not None:
+        census.yields.update((entry, one) for one in outcome.strata)
+
+
+def _rows(store: Store, plan: Plan, *, near: bool) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Every row in order, without its image, and whether its shard kept it; `near` for what near-copies are told by."""
+    scores = [SCORE_PREFIX + name for name in score_names(plan.spec)]
+    names = list(dict.fromkeys([*STRATUM_COLUMNS, *_COLUMNS, *(_NEAR_COLUMNS if near else ()), *scores]))
+    sources = store.sources(
+        f"{shard_name(index)}/{name}" for index in range(plan.shards) for name in (PAIRS_FILE, REJECTED_FILE)
+    )
+    for _ in range(plan.shards):
+        kept = pq.read_table(next(sources), columns=names).to_pylist()
+        others = pq.read_table(next(sources), columns=[*names, "stage"]).to_pylist()
+        rows = [*(({**row, "stage": "filter"}, True) for row in kept), *((row, False) for row in others)]
+        yield from sorted(rows, key=lambda row: int(row[0]["pair_index"]))

@@ -1,0 +1,195 @@
+"""What a whole dataset decides about a pair, which no shard could: near-copies anywhere, false-positive rates.
+
+Shards are never rewritten: these decisions shape `data/`. `medim refilter` gives other rules to the same shards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medim_forge.generator.filters import Decide, build_decide, policy
+from medim_forge.generator.filters.agreement import NAME as AGREEMENT
+from medim_forge.generator.filters.agreement import SHUFFLED, false_positive_rate
+from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.filters.duplicates import NAME as DUPLICATES
+from medim_forge.generator.filters.near_duplicates import NAME as NEAR
+from medim_forge.generator.filters.near_duplicates import compared_by
+from medim_forge.generator.filters.threshold import Threshold
+from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.records import Action
+from medim_forge.generator.similarity import NearCopies, Signature
+from medim_forge.generator.similarity.signature import minhash_of, phash_of
+
+CONTROL_COLUMNS = ("domain", SCORE_PREFIX + SHUFFLED)
+LEAST_CONTROLS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What wrongly dealt pairs of a domain say.
+
+    Attributes:
+        rate: the share of them that may pass.
+        controls: how many there are.
+        bound: least `score_agreement` that does; None where there are too few controls to tell.
+    """
+
+    rate: float
+    controls: int
+    bound: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a policy says of a row.
+
+    Attributes:
+        reasons: why it is left out; empty when it may be taken.
+        again: a filter whose action is `regenerate` is among those that keep it out.
+        flags: bounds that it does not meet, of filters whose action is `keep`.
+        signature: to be remembered if it is taken; None where nothing is compared.
+    """
+
+    reasons: tuple[str, ...]
+    again: bool
+    flags: tuple[str, ...] = ()
+    signature: Signature | None = None
+
+
+@dataclass
+class ViewPolicy:
+    """Decides row by row, in order of `pair_index`; what was taken, later rows are compared with.
+
+    Attributes:
+        decide: the rules on stored scores; None takes the verdict of the shard.
+        again: reasons of the rules whose action is `regenerate`, on stored scores; None for no such rule.
+        flags: reasons of the rules whose action is `keep`, on stored scores; None for no such rule.
+        calibration: what wrongly dealt pairs say, by domain; empty where the job asks for no rate.
+        near: rows that were taken, and how like them a further one may be; None compares nothing.
+        actions: of the filters that are decided here, by name.
+    """
+
+    decide: Decide | None = None
+    again: Decide | None = None
+    flags: Decide | None = None
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    near: NearCopies | None = None
+    actions: Mapping[str, Action] = field(default_factory=dict)
+
+    @property
+    def copies_again(self) -> bool:
+        """Whether exact copies are made again."""
+        return self.actions.get(DUPLICATES) == "regenerate"
+
+    def look(self, row: Mapping[str, Any], *, kept: bool) -> Look:
+        """What the policy says of a row.
+
+        Args:
+            row: all of it but the image.
+            kept: by its shard.
+        """
+        scores = {
+            name.removeprefix(SCORE_PREFIX): math.nan if value is None else float(value)
+            for name, value in row.items()
+            if name.startswith(SCORE_PREFIX)
+        }
+        if self.decide is None:
+            reasons: tuple[str, ...] = () if kept else ("dropped by its shard",)
+        else:
+            reasons = self.decide(scores)
+        if reasons:
+            return Look(reasons=reasons, again=self.again is not None and bool(self.again(scores)))
+        flags = self.flags(scores) if self.flags else ()
+        found = self._wrong(row["domain"], scores)
+        signature, near = None, tuple[str, ...]()
+        if self.near is not None and not self._out(AGREEMENT, found):
+            signature = _signature(row)
+            near = self.near.reasons(signature)
+        for name, more in ((AGREEMENT, found), (NEAR, near)):
+            if self._out(name, more):
+                return Look(reasons=more, again=self.actions.get(name) == "regenerate", flags=flags)
+            flags += more
+        return Look(reasons=(), again=False, flags=flags, signature=signature)
+
+    def took(self, look: Look) -> None:
+        """The row was taken: later ones are compared with it."""
+        if self.near is not None and look.signature is not None:
+            self.near.add(look.signature)
+
+    def _out(self, name: str, reasons: tuple[str, ...]) -> bool:
+        return bool(reasons) and self.actions.get(name) != "keep"
+
+    def _wrong(self, domain: str, scores: Mapping[str, float]) -> tuple[str, ...]:
+        one = self.calibration.get(domain)
+        if one is None or one.bound is None:
+            return ()
+        reasons = Threshold(name=AGREEMENT, below=one.bound).reasons(scores[AGREEMENT])
+        return tuple(reason.replace(AGREEMENT, f"{AGREEMENT} of wrong pairs") for reason in reasons)
+
+
+def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, redecide: bool = False) -> ViewPolicy:
+    """The policy of a job on its whole dataset.
+
+    Args:
+        spec: whose `filters` count.
+        controls: rows of `CONTROL_COLUMNS`, of every judged pair; read only where a rate is asked for.
+        redecide: apply the rules to stored scores, instead of taking the verdicts of the shards.
+
+    Raises:
+        SpecError: a filter or an option does not exist, or cannot be applied to stored scores.
+    """
+    rules = policy(spec)
+    rate, near = false_positive_rate(rules[AGREEMENT]), Threshold.of(rules[NEAR])
+    return ViewPolicy(
+        decide=build_decide(spec) if redecide else None,
+        again=build_decide(spec, ["regenerate"]),
+        flags=build_decide(spec, ["keep"]),
+        calibration={} if rate is None else calibrate(controls, rate),
+        near=None if near.below is None and near.above is None else NearCopies(near, compared_by(rules[NEAR])),
+        actions={name: rules[name].action for name in (AGREEMENT, NEAR, DUPLICATES)},
+    )
+
+
+def calibrate(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, Calibration]:
+    """What wrongly dealt pairs agree, by domain: the agreement that a share `rate` of them exceeds.
+
+    A domain with fewer than `least_controls` of them has no bound: no rate can be told from so few.
+    """
+    found: dict[str, list[float]] = {}
+    for row in controls:
+        values = found.setdefault(row["domain"], [])
+        value = row[SCORE_PREFIX + SHUFFLED]
+        if value is not None:
+            values.append(float(value))
+    return {
+        domain: Calibration(rate=rate, controls=len(values), bound=_upper(np.sort(np.asarray(values)), rate))
+        for domain, values in sorted(found.items())
+    }
+
+
+def least_controls(rate: float) -> int:
+    """Wrongly dealt pairs of a domain that it takes to tell such a rate."""
+    return max(LEAST_CONTROLS, math.ceil(1 / rate))
+
+
+def _upper(ordered: NDArray[np.float64], rate: float) -> float | None:
+    """The least value that at most a share `rate` of `ordered` reaches."""
+    if len(ordered) < least_controls(rate):
+        return None
+    passing = int(rate * len(ordered))
+    return float(np.nextafter(np.float32(ordered[len(ordered) - passing - 1]), np.float32(np.inf)))
+
+
+def _signature(row: Mapping[str, Any]) -> Signature:
+    return Signature(
+        domain=row["domain"],
+        phash=phash_of(row["image_phash"]),
+        embedding=np.asarray(row["embedding"], np.float32),
+        minhash=minhash_of(row["report_minhash"]),
+    )

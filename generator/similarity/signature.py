@@ -1,0 +1,100 @@
+"""How alike two pairs are: perceptual hashes and embeddings of images, MinHash of reports.
+
+`NearIndex` tells how like the most similar pair is, by a comparison with all that it holds: for the pairs of a shard.
+Whether any of a whole dataset is beyond a bound, `medim_forge.generator.similarity.copies` tells much faster.
+Sources: Zauner 2010 (phash); Broder 1997 (MinHash).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from medim_forge.generator.records import Domain
+
+HASH_SIDE = 16  # phash has HASH_SIDE ** 2 bits: radiographs share their layout, and 64 bits do not tell them apart
+PERMUTATIONS = 64
+SHINGLE = 5  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What is compared of a pair.
+
+    Attributes:
+        domain: pairs of different domains are not alike.
+        phash: uint64 [HASH_SIDE ** 2 / 64], the image's perceptual hash.
+        embedding: float32 [E], the replica's view of the image; empty or zero where it has none.
+        minhash: uint32 [PERMUTATIONS], of the report's shingles.
+    """
+
+    domain: Domain
+    phash: NDArray[np.uint64]
+    embedding: NDArray[np.float32]
+    minhash: NDArray[np.uint32]
+
+
+def is_embedded(signature: Signature) -> bool:
+    """Whether images are compared by embedding.
+
+    Stained tissue is texture, which a perceptual hash does not hold; see docs/benchmarks.md.
+    """
+    return signature.domain == "pathology" and bool(np.any(signature.embedding))
+
+
+def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vector, centred and of length 1; zero stays zero.
+
+    What all images share (the mean over the vector's places) would make every cosine near 1.
+    """
+    centred = vector - vector.mean() if vector.size else vector
+    length = float(np.linalg.norm(centred))
+    return centred / length if length else centred
+
+
+def sign(domain: Domain, image: NDArray[np.uint8], report: str, embedding: NDArray[np.float16]) -> Signature:
+    """The signature of a pair."""
+    return Signature(domain=domain, phash=phash(image), embedding=embedding.astype(np.float32), minhash=minhash(report))
+
+
+def phash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The perceptual hash of an image: signs of its low frequencies, uint64 [HASH_SIDE ** 2 / 64]."""
+    import imagehash
+    from PIL import Image
+
+    bits = imagehash.phash(Image.fromarray(image), hash_size=HASH_SIDE).hash
+    return np.packbits(bits.ravel()).view(np.uint64)
+
+
+@lru_cache(maxsize=1024)
+def minhash(report: str) -> NDArray[np.uint32]:
+    """MinHash of the report's shingles without regard to case and spacing, uint32 [PERMUTATIONS], read-only."""
+    from datasketch import MinHash
+
+    text = " ".join(report.lower().split())
+    shingles = {text[start : start + SHINGLE].encode() for start in range(max(1, len(text) - SHINGLE + 1))}
+    made = MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32")
+    made.update_batch(sorted(shingles))
+    values: NDArray[np.uint32] = made.hashvalues.astype(np.uint32)
+    values.flags.writeable = False
+    return values
+
+
+def hex_of(values: NDArray[np.uint64] | NDArray[np.uint32]) -> str:
+    """The hash as the columns `image_phash` and `report_minhash` hold it."""
+    return values.tobytes().hex()
+
+
+def phash_of(text: str) -> NDArray[np.uint64]:
+    """The hash of an image that a column holds."""
+    return np.frombuffer(bytes.fromhex(text), np.uint64)
+
+
+def minhash_of(text: str) -> NDArray[np.uint32]:
+    """The MinHash of a report that a column holds."""
+    return np.frombuffer(bytes.fromhex(text), np.uint32)

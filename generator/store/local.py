@@ -1,0 +1,256 @@
+"""A dataset in a folder that all machines see: one shard, one temporary folder, one rename.
+
+    <out>/spec.yaml plan.json                                what the dataset is; later runs must agree
+    <out>/.tmp/000042-<host>-<pid>-<attempt>-<random>/       an attempt, seen by nobody
+    <out>/shards/000042/                                     a committed shard, complete and on disk, with `_shard.json`
+
+The first commit of a shard wins. A worker that outlives its driver may still commit: its bytes are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.records import ShardRecord
+from medim_forge.generator.store.protocol import (
+    RECORD,
+    attempt_name,
+    host_name,
+    parse_record,
+    record_text,
+    shard_folder,
+)
+
+_TEMPORARY = ".tmp"
+_SHARD_NAME = re.compile(r"\d{6,}")
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A dataset on a file system; see `medim_forge.generator.store.protocol.Store`.
+
+    Args:
+        out: its folder.
+    """
+
+    out: Path
+
+    def __str__(self) -> str:
+        return str(self.out)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        return (self.out / name).read_bytes()
+
+    def source(self, name: str) -> Path:
+        """What a file is read from."""
+        return self.out / name
+
+    def sources(self, names: Iterable[str]) -> Iterator[Path]:
+        """What files are read from, one after the other."""
+        return (self.out / name for name in names)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.out / name).is_file()
+
+    def files(self, place: str) -> list[str]:
+        """The files below a folder, sorted."""
+        paths = (path for path in (self.out / place).rglob("*") if path.is_file())
+        return sorted(path.relative_to(self.out).as_posix() for path in paths)
+
+    def prepare(self) -> list[str]:
+        """The folder can take a dataset; what of one is there already, though it has no `spec.yaml`."""
+        with _writing(self.out):
+            (self.out / _TEMPORARY).mkdir(parents=True, exist_ok=True)
+            strangers = [name for name in ("shards", "data", "rounds", "restored") if (self.out / name).exists()]
+            return [] if (self.out / "spec.yaml").exists() else strangers
+
+    def create(self, name: str, content: str) -> None:
+        """The file exists and is complete: with `content`, or with what was there first."""
+        with _writing(self.out):
+            drafts = self.out / _TEMPORARY
+            drafts.mkdir(exist_ok=True)
+            (self.out / name).parent.mkdir(exist_ok=True)
+            _write_once(self.out / name, content, drafts)
+            _sync(self.out)
+
+    @contextlib.contextmanager
+    def draft(self, name: str) -> Iterator[Path]:
+        """Inside, a file to write; afterwards it is there under its name at once and whole, and on disk."""
+        path = self.out / name
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    def mark(self, name: str) -> None:
+        """The empty file is there."""
+        (self.out / name).touch()
+
+    def remove(self, name: str) -> None:
+        """The file is gone."""
+        (self.out / name).unlink(missing_ok=True)
+
+    def replace_folder(self, name: str, made: Path) -> None:
+        """The folder is the one that was made, and nothing is left of an earlier one; an empty one is not there."""
+        target = self.out / name
+        if target.exists():
+            target.rename(made.with_name("replaced"))
+        if any(made.iterdir()):
+            made.rename(target)
+
+    def new_attempt(self, index: int, attempt: int) -> Path:
+        """An empty folder that nobody else writes to, on the file system of the dataset."""
+        folder = self.out / _TEMPORARY / attempt_name(index, attempt)
+        with _writing(self.out):
+            folder.mkdir(parents=True)
+        return folder
+
+    def commit(self, folder: Path, record: ShardRecord) -> bool:
+        """The shard is committed and on disk: by this attempt, or by an earlier one (False, this one is gone)."""
+        target = shard_folder(self.out, record.index)
+        with _writing(self.out):
+            (folder / RECORD).write_text(record_text(record), encoding="utf-8")
+            for parent, _, names in os.walk(folder, topdown=False):
+                for name in names:
+                    _sync(Path(parent, name))
+                _sync(Path(parent))
+            target.parent.mkdir(exist_ok=True)
+            try:
+                folder.rename(target)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise
+                shutil.rmtree(folder)
+                return False
+            _sync(target.parent)
+        return True
+
+    def record(self, index: int) -> ShardRecord:
+        """What a committed shard says about itself."""
+        folder = shard_folder(self.out, index)
+        if not (folder / RECORD).is_file():
+            raise StoreError(f"{folder}: shard {index} is not committed; `medim run` makes what is missing")
+        return parse_record((folder / RECORD).read_bytes, where=str(folder))
+
+    def records(self, indices: Iterable[int]) -> Iterator[ShardRecord]:
+        """What committed shards say about themselves, one at a time."""
+        return (self.record(index) for index in indices)
+
+    def committed(self) -> Iterator[ShardRecord]:
+        """The records of the committed shards in order, one in memory at a time.
+
+        The check is cheap, so that resuming a large job takes seconds: every record parses and the shard's tables have
+        their size. `medim verify` hashes everything.
+        """
+        folders = [one for one in (self.out / "shards").glob("*") if _SHARD_NAME.fullmatch(one.name)]
+        for folder in sorted(folders, key=lambda one: int(one.name)):
+            record = parse_record((folder / RECORD).read_bytes, where=str(folder))
+            _check(folder, record)
+            yield record
+
+    def sweep(self, deadline_s: float) -> list[str]:
+        """Temporary folders that nobody can still be writing are gone; their names, sorted.
+
+        A worker may outlive its driver and still commit. So on this host a folder goes when its process is dead, and
+        one of another host when it has not changed for two deadlines (one, and as much again for clocks that disagree).
+        """
+        removed = []
+        for folder in sorted((self.out / _TEMPORARY).glob("*-*-*-*-*")):
+            owner, pid = folder.name.split("-")[1:3]
+            if _alive(int(pid)) if owner == host_name() else _age_s(folder) < 2 * deadline_s:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder.name)
+        return removed
+
+    def tidy(self) -> None:
+        """The folder for attempts is gone, unless somebody is still writing there."""
+        with contextlib.suppress(OSError):
+            (self.out / _TEMPORARY).rmdir()
+
+
+def _write_once(path: Path, content: str, drafts: Path) -> None:
+    """The file exists and is complete: with `content`, or with what was there first."""
+    if path.exists():
+        return
+    draft = drafts / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    draft.write_text(content, encoding="utf-8")
+    _sync(draft)
+    try:
+        # Unlike a rename, a link never replaces what another driver wrote meanwhile.
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP}:
+            raise
+        draft.rename(path)  # a file system without hard links
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _check(folder: Path, record: ShardRecord) -> None:
+    problem = None if int(folder.name) == record.index else f"{RECORD} is of shard {record.index}"
+    for one in record.files:
+        if "/" in one.path:
+            continue
+        path = folder / one.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != one.size:
+            problem = f"{one.path} is missing" if size is None else f"{one.path} has {size} bytes, not {one.size}"
+    if problem:
+        raise StoreError(
+            f"{folder}: damaged since it was committed: {problem}. Delete the folder and run again to remake it."
+        )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _age_s(folder: Path) -> float:
+    """Seconds since anything directly in the folder changed; endless if it is gone already."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or out
+        raise StoreError(
+            f"{out}: cannot be written ({error.strerror}: {where}). "
+            "Give a folder with space and write permission, in output.dir or with --out."
+        ) from error

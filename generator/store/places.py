@@ -1,0 +1,38 @@
+"""The store of a place, whichever kind of place it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.files import is_url
+from medim_forge.generator.records import ShardRecord
+from medim_forge.generator.store.protocol import Store
+
+
+def store_at(place: Path | str | Store) -> Store:
+    """The store of a folder, or of `s3://bucket/prefix`.
+
+    Raises:
+        StoreError: another kind of URL.
+    """
+    if not isinstance(place, Path | str):
+        return place
+    if isinstance(place, str) and is_url(place):
+        if not place.startswith("s3://"):
+            raise StoreError(f"{place}: is neither a folder nor s3://bucket/prefix; S3 is the one protocol.")
+        from medim_forge.generator.store.s3 import ObjectStore
+
+        return ObjectStore(place)
+    from medim_forge.generator.store.local import LocalStore
+
+    return LocalStore(Path(place))
+
+
+def committed(place: Path | str | Store) -> dict[int, ShardRecord]:
+    """The committed shards of a dataset by index, in order.
+
+    Raises:
+        StoreError: a committed shard is damaged.
+    """
+    return {record.index: record for record in store_at(place).committed()}

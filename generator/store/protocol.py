@@ -1,0 +1,144 @@
+"""What a dataset's folder holds, on a file system or in an object store, and who may write there.
+
+A `Store` knows how files and commits work in one kind of place; the functions here know what they mean. Names of files
+are POSIX paths relative to the dataset, the same in every kind of place: `shards/000042/pairs.parquet`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.files import Source
+from medim_forge.generator.records import FileRecord, ShardRecord
+
+RECORD = "_shard.json"
+SUCCESS = "_SUCCESS"
+
+
+class Store(Protocol):
+    """A place for one dataset. `str()` is what people call it; it can be sent to another process.
+
+    Every method raises `StoreError` where the place cannot be used, and the reading ones `OSError` where a file is
+    missing or cannot be read.
+    """
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+
+    def source(self, name: str) -> Source:
+        """What a file is read from."""
+
+    def sources(self, names: Iterable[str]) -> Iterator[Source]:
+        """What files are read from, one after the other; the next ones may be on their way already."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    def files(self, place: str) -> list[str]:
+        """The files below a folder, sorted; of shards, those that are committed."""
+
+    def prepare(self) -> list[str]:
+        """The place can take a dataset; what of one is there already, though it has no `spec.yaml`."""
+
+    def create(self, name: str, content: str) -> None:
+        """The file exists and is complete: with `content`, or with what was there first."""
+
+    def draft(self, name: str) -> AbstractContextManager[Path]:
+        """Inside, a file to write; afterwards it is there under its name at once and whole."""
+
+    def mark(self, name: str) -> None:
+        """The empty file is there."""
+
+    def remove(self, name: str) -> None:
+        """The file is gone."""
+
+    def replace_folder(self, name: str, made: Path) -> None:
+        """The folder is the one that was made in an attempt, and nothing is left of an earlier one."""
+
+    def new_attempt(self, index: int, attempt: int) -> Path:
+        """An empty local folder that nobody else writes to."""
+
+    def commit(self, folder: Path, record: ShardRecord) -> bool:
+        """The shard is committed: by this attempt, or by one that came first (False, nothing is left of this one)."""
+
+    def record(self, index: int) -> ShardRecord:
+        """What a committed shard says about itself; `StoreError` if it is missing or broken."""
+
+    def records(self, indices: Iterable[int]) -> Iterator[ShardRecord]:
+        """What committed shards say about themselves, in order; the next ones may be on their way already."""
+
+    def committed(self) -> Iterator[ShardRecord]:
+        """The records of the committed shards in order, never all of them in memory.
+
+        `StoreError` if one is found to be damaged at a quick look.
+        """
+
+    def sweep(self, deadline_s: float) -> list[str]:
+        """What attempts left behind that nobody can still use is gone; names of attempts, sorted.
+
+        Args:
+            deadline_s: after which an attempt counts as hung.
+        """
+
+    def tidy(self) -> None:
+        """Nothing is left that only running jobs need."""
+
+
+def shard_name(index: int) -> str:
+    """The folder of a shard, as files are named."""
+    return f"shards/{index:06d}"
+
+
+def shard_folder(out: Path, index: int) -> Path:
+    """Where a shard lies on a file system once it is committed."""
+    return out / shard_name(index)
+
+
+def host_name() -> str:
+    """This machine, in letters that attempt names can hold."""
+    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+
+
+def attempt_name(index: int, attempt: int) -> str:
+    """A name that no other attempt has: `<shard>-<host>-<pid>-<attempt>-<random>`."""
+    return f"{index:06d}-{host_name()}-{os.getpid()}-{attempt}-{secrets.token_hex(4)}"
+
+
+def record_text(record: ShardRecord) -> str:
+    """What `_shard.json` holds."""
+    return json_text(asdict(record))
+
+
+def parse_record(read: Callable[[], bytes], where: str) -> ShardRecord:
+    """What a committed shard says about itself.
+
+    Args:
+        read: gives the content of `_shard.json`.
+        where: the shard's folder, for errors.
+
+    Raises:
+        StoreError: `_shard.json` is missing or broken.
+    """
+    try:
+        values = json.loads(read())
+        files = tuple(FileRecord(**one) for one in values.pop("files"))
+        return ShardRecord(**values, files=files)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"{where}/{RECORD}: cannot be read ({error!r}). Delete {where} and run again to remake it."
+        ) from error
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """The value as JSON, indented, with a line end."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,31 @@
+"""The pages that are written for people, as Jinja templates, and the one way to fill them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def render(name: str, *, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """The text of a template with these values in it.
+
+    Args:
+        name: file name in this folder, e.g. `dataset_card.md.j2`.
+        filters: functions that the template applies with `|`, by name.
+        values: what the template names.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that was not given.
+    """
+    # Markdown, not HTML: escaping of <, > and & would show.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(filters or {})
+    return environment.get_template(name).render(**values)

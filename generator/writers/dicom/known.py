@@ -1,0 +1,109 @@
+"""What is known of a pair's image, and therefore which DICOM image it may be. Nothing here guesses.
+
+A Digital X-Ray image must state its view, its orientation and the spacing of its detector; where one of them is not
+known, the same picture is a Computed Radiography image, which may leave them empty.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    SecondaryCaptureImageStorage,
+    VLMicroscopicImageStorage,
+    VLWholeSlideMicroscopyImageStorage,
+)
+
+from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.phantoms.anatomy import FIELD
+from medim_forge.generator.records import Domain
+
+View = Literal["PA", "AP"]
+
+_FIELD_MM = 10 * FIELD
+# The abbreviations alone may mean the pulmonary artery or the aortopulmonary window.
+_ABBREVIATED = re.compile(
+    r"\b(?:upright|erect|supine|portable|semi-upright|single|frontal)\s+(PA|AP)\b"
+    r"|\b(PA|AP)\s+(?:chest|film|image|portable|projection|radiograph|supine|upright|view)\b"
+)
+_SPELLED = re.compile(r"\b(?:(postero-?anterior)|(antero-?posterior))\b(?!\s+(?:diameter|dimension))", re.IGNORECASE)
+_SECOND_VIEW = re.compile(
+    r"\blateral(?:ly)?\s+(?:chest|film|image|projection|radiograph|view)|\b(?:and|two|2|&)\s+(?:lateral|views)\b",
+    re.IGNORECASE,
+)
+_OTHER_IMAGE = re.compile(r"\b(?:compar\w+|prior|previous\w*|earlier)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.!?\n]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What may be claimed of an image.
+
+    Attributes:
+        sop_class: the object it is stored as.
+        view: of a Digital X-Ray image.
+        spacing_mm: between pixel centres at the detector.
+        microns_per_pixel: of a Whole Slide Microscopy image.
+        unannotated: whether its pixels are known to name no patient.
+    """
+
+    sop_class: UID
+    view: View | None = None
+    spacing_mm: float | None = None
+    microns_per_pixel: float | None = None
+    unannotated: bool
+
+
+def known(provenance: Provenance, section: DicomSection, domain: Domain, report: str, columns: int) -> Known:
+    """What is known of a pair's image.
+
+    Of an image that was given nothing is: it was padded and resized, and a view that its generated report states is
+    the model's guess. A generated image has the view that its report states, for they were made for each other.
+
+    Args:
+        provenance: of the job.
+        section: `output.dicom` of the job.
+        domain: of the pair.
+        report: of the pair.
+        columns: width of the pair's image, pixels.
+    """
+    unannotated = provenance.phantom or not provenance.image_given
+    if section.sop_class == "secondary_capture":
+        return Known(sop_class=SecondaryCaptureImageStorage, unannotated=unannotated)
+    if domain == "pathology":
+        scale = section.microns_per_pixel
+        sop_class = VLMicroscopicImageStorage if scale is None else VLWholeSlideMicroscopyImageStorage
+        return Known(sop_class=sop_class, microns_per_pixel=scale, unannotated=unannotated)
+    if provenance.image_given:
+        return Known(sop_class=ComputedRadiographyImageStorage, unannotated=unannotated)
+    spacing = _FIELD_MM / columns if provenance.phantom else section.imager_pixel_spacing_mm
+    view = stated_view(report)
+    if view is None or spacing is None:
+        return Known(sop_class=ComputedRadiographyImageStorage, spacing_mm=spacing, unannotated=unannotated)
+    return Known(
+        sop_class=DigitalXRayImageStorageForPresentation, view=view, spacing_mm=spacing, unannotated=unannotated
+    )
+
+
+def stated_view(report: str) -> View | None:
+    """The one frontal view that a report says its image has; None when it names none, both, or a lateral one.
+
+    Sentences about other images (a prior, a comparison) do not count.
+    """
+    if _SECOND_VIEW.search(report):
+        return None
+    found: set[View] = set()
+    for sentence in _SENTENCE.findall(report):
+        if _OTHER_IMAGE.search(sentence):
+            continue
+        for match in _ABBREVIATED.finditer(sentence):
+            found.add("PA" if "PA" in match.groups() else "AP")
+        for match in _SPELLED.finditer(sentence):
+            found.add("PA" if match.group(1) else "AP")
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,204 @@
+"""Our checkpoint folder: config.json, backbone.safetensors, image_tokenizer_<n>.safetensors, tokenizer.json, card.json.
+
+A large backbone lies in several files with an index. Loading is strict: every tensor there, of the right shape, finite;
+nothing is filled in. One sha256 names the whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from medim_forge.model.checkpoint.tensors import WeightsError, index_name, read_tensors, stored_tensors, weight_files
+from medim_forge.model.config import MedimConfig
+from medim_forge.model.network.backbone import Backbone
+from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model.text import ReportTokenizer
+
+EMBEDDED = {"phantom": Path(__file__).resolve().parents[1] / "weights" / "phantom"}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint folder that cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A loaded model.
+
+    Attributes:
+        config: sizes.
+        backbone: the denoiser.
+        image_tokenizers: one per codebook, in vocabulary order.
+        text: report tokenizer.
+    """
+
+    config: MedimConfig
+    backbone: Backbone
+    image_tokenizers: tuple[Vqgan, ...]
+    text: ReportTokenizer
+
+
+def resolve(name: str) -> Path:
+    """The folder a job's `model.checkpoint` means: `phantom` is the embedded one, anything else a path.
+
+    Raises:
+        CheckpointError: no such folder, or it is no checkpoint.
+    """
+    folder = EMBEDDED.get(name, Path(name))
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"checkpoint {name!r}: {folder} is not a folder; give a checkpoint folder or one of: {', '.join(EMBEDDED)}"
+        )
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"checkpoint {name!r}: {folder} has no config.json, so it is not a checkpoint of this project"
+        )
+    return folder
+
+
+def _files(folder: Path, config: MedimConfig) -> Iterator[Path]:
+    yield folder / "config.json"
+    if (folder / index_name("backbone")).is_file():
+        yield folder / index_name("backbone")
+    yield from _weight_files(folder, "backbone")
+    for index in range(len(config.image_tokenizers)):
+        yield folder / f"image_tokenizer_{index}.safetensors"
+    yield folder / "tokenizer.json"
+
+
+def _weight_files(folder: Path, stem: str) -> list[Path]:
+    try:
+        return weight_files(folder, stem)
+    except WeightsError as error:
+        raise CheckpointError(f"checkpoint {folder}: {error}") from error
+
+
+def read_config(folder: Path) -> MedimConfig:
+    """The sizes that a checkpoint folder states.
+
+    Raises:
+        CheckpointError: there is no config.json.
+        ConfigError: it does not describe a model.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    return MedimConfig.from_json(path.read_text(encoding="utf-8"), where=str(path))
+
+
+def sha256(folder: Path) -> str:
+    """One digest over config, weights and tokenizer, by name and content. Needs neither torch nor memory for weights.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
+    whole = hashlib.sha256()
+    for path in _files(folder, read_config(folder)):
+        if not path.is_file():
+            raise CheckpointError(f"checkpoint {folder}: {path.name} is missing")
+        with path.open("rb") as stream:
+            whole.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def training_data_terms(folder: Path) -> tuple[str, ...]:
+    """Terms of the training data that every output must carry; from card.json, empty where there is none."""
+    card = folder / "card.json"
+    return tuple(json.loads(card.read_text(encoding="utf-8")).get("training_data_terms", ())) if card.is_file() else ()
+
+
+def save(
+    folder: Path,
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype = torch.float16,
+    card: Mapping[str, object] | None = None,
+) -> None:
+    """Write a checkpoint folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(checkpoint.config.to_json(), encoding="utf-8")
+    save_file(_stored(checkpoint.backbone, dtype), folder / "backbone.safetensors")
+    for index, tokenizer in enumerate(checkpoint.image_tokenizers):
+        save_file(_stored(tokenizer, dtype), folder / f"image_tokenizer_{index}.safetensors")
+    checkpoint.text.save(folder / "tokenizer.json")
+    if card is not None:
+        (folder / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in module.state_dict().items()}
+
+
+def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Checkpoint:
+    """The model of a checkpoint folder, in evaluation mode.
+
+    Args:
+        folder: as `save` wrote it.
+        dtype: of the backbone; image tokenizers stay float32, so that codes do not depend on it.
+        device: where to put it.
+
+    Raises:
+        CheckpointError: a file or tensor is missing, unexpected, of another shape or not finite.
+    """
+    config = read_config(folder)
+    with torch.device("meta"):
+        backbone = Backbone(config.backbone, config.layout.vocab)
+        tokenizers = [Vqgan(sizes) for sizes in config.image_tokenizers]
+    _fill(backbone, folder, "backbone", dtype, device)
+    for index, tokenizer in enumerate(tokenizers):
+        _fill(tokenizer, folder, f"image_tokenizer_{index}", torch.float32, device)
+    text = ReportTokenizer.load(folder / "tokenizer.json", config.conventions.text)
+    if len(text) > config.layout.report_vocab:
+        raise CheckpointError(
+            f"{folder}: tokenizer.json has {len(text)} ids, the layout leaves room for {config.layout.report_vocab}"
+        )
+    return Checkpoint(config=config, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
+
+
+def _fill(module: nn.Module, folder: Path, stem: str, dtype: torch.dtype, device: torch.device | str) -> None:
+    """The module holds the stored tensors, brought to the device one by one: never two copies of a file in memory."""
+    files = _weight_files(folder, stem)
+    try:
+        stored = {name: one.shape for file in files for name, one in stored_tensors(file).items()}
+        problems = misfits({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, stored)
+        loaded: dict[str, Tensor] = {}
+        for file in files if not problems else ():
+            for name, tensor in read_tensors(file, device):
+                if not bool(torch.isfinite(tensor).all()):
+                    problems.append(f"{name} holds values that are not finite")
+                loaded[name] = tensor.to(dtype)
+    except WeightsError as error:
+        raise CheckpointError(str(error)) from error
+    if problems:
+        raise CheckpointError(
+            f"{files[0]} does not fit config.json: {listed(problems)}. "
+            "Get the checkpoint again, or the config that belongs to it"
+        )
+    module.load_state_dict(loaded, strict=True, assign=True)
+    module.eval().requires_grad_(False)
+
+
+def misfits(wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What is missing, unexpected or of another shape among stored tensors."""
+    problems = [f"{name} is missing" for name in wanted if name not in stored]
+    problems += [f"{name} is not a tensor of this model" for name in stored if name not in wanted]
+    problems += [
+        f"{name} is {stored[name]}, config says {shape}"
+        for name, shape in wanted.items()
+        if name in stored and stored[name] != shape
+    ]
+    return problems
+
+
+def listed(problems: Sequence[str]) -> str:
+    """The first problems, and how many more there are."""
+    more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+    return f"{'; '.join(problems[:5])}{more}"

@@ -1,0 +1,1 @@
+"""The published weights become a checkpoint folder of ours."""

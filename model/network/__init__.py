@@ -1,0 +1,1 @@
+"""The layers: backbone, image tokenizer, and what conditions them."""

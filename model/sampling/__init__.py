@@ -1,0 +1,1 @@
+"""The reverse processes, their schedules and their randomness."""

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from medim_forge.generator.cli.progress import Lines, facts
+from medim_forge.generator.events import JobEvent
+
+
+def event(kind: Any, shards_done: int, *, shards_total: int = 4, **changes: Any) -> JobEvent:
+    values: dict[str, Any] = {
+        "kind": kind,
+        "message": f"shard {shards_done}: 9 kept",
+        "shards_done": shards_done,
+        "shards_total": shards_total,
+        "pairs_done": 10 * shards_done,
+        "pairs_total": 10 * shards_total,
+        "kept": 9 * shards_done,
+        "dropped": shards_done,
+        "quarantined": 0,
+        **changes,
+    }
+    return JobEvent(**values)
+
+
+@pytest.fixture
+def clock():
+    class Clock:
+        now = 100.0
+
+        def __call__(self) -> float:
+            return self.now
+
+    return Clock()
+
+
+def test_a_small_job_names_every_shard_with_its_pace_and_how_long_the_rest_takes(clock, capsys):
+    lines = Lines(clock)
+    lines.show(event("opened", 1, message="3 of 4 shards to make"))
+    clock.now += 5
+    lines.show(event("committed", 2, replicas=2))
+    assert capsys.readouterr().out == (
+        "3 of 4 shards to make\nshard 2: 9 kept (20 of 40 pairs, 90.0% kept, 2 replicas alive, 2 pairs/s, 10 s left)\n"
+    )
+
+
+def test_what_earlier_runs_committed_does_not_count_as_pace(clock, capsys):
+    lines = Lines(clock)
+    lines.show(event("opened", 3))
+    clock.now += 5
+    lines.show(event("committed", 3))
+    assert "pairs/s" not in capsys.readouterr().out
+
+
+def test_a_large_job_says_every_few_seconds_how_far_it_is_and_at_the_end(clock, capsys):
+    lines = Lines(clock)
+    lines.show(event("opened", 0, shards_total=5000, message="to make"))
+    for done in range(1, 5001):
+        clock.now += 0.01
+        lines.show(event("committed", done, shards_total=5000))
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "to make"
+    assert out[1].startswith("10 of 50,000 pairs: 90.0% kept")
+    assert out[-1].startswith("50,000 of 50,000 pairs")
+    # 50 seconds: one line at once, one every ten seconds, one at the end.
+    assert len(out) == 7
+
+
+def test_failures_are_always_said(clock, capsys):
+    lines = Lines(clock)
+    for _ in range(3):
+        lines.show(event("failed", 1, shards_total=5000, message="shard 1, attempt 1: ReplicaDied"))
+    assert capsys.readouterr().out.count("ReplicaDied") == 3
+
+
+def test_the_three_commonest_reasons_are_named_and_quarantined_rows_too():
+    said = facts(event("committed", 2, rejects={"a": 1, "b": 7, "c": 3, "d": 7}, quarantined=4, replicas=1))
+    assert said == "90.0% kept, dropped for b 7, d 7, c 3, 4 quarantined, 1 replica alive"
+    assert facts(event("opened", 0)) == "none judged"

@@ -1,0 +1,216 @@
+"""Another policy on stored scores gives what a job with that policy would have given."""
+
+import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from medim_forge.generator.audit.verify import verify
+from medim_forge.generator.dataset.reader import open_dataset
+from medim_forge.generator.errors import SpecError, StoreError, VerifyError
+from medim_forge.generator.finalise.manifest import read_manifest
+from medim_forge.generator.finalise.refilter import refilter
+from medim_forge.generator.finalise.view import build_data_view
+from medim_forge.generator.generate.job import run_job
+from medim_forge.generator.selection.policy import LEAST_CONTROLS, Calibration, calibrate, view_policy
+from medim_forge.generator.store.places import store_at
+from medim_forge.generator.store.protocol import SUCCESS
+from medim_forge.generator.writers.dicom.archive import beside, read_object
+from tests.doubles.pairs import commit_shard, make_judged, make_pair, make_provenance, make_spec, roomy_plan
+from tests.doubles.toy_replica import PARTS, content_of, toy_job
+from tests.generator.shards.test_compare import near_copy
+
+# Identifiers, names and the sequences that hold some of them are made of the job's digest, and the jobs differ.
+OF_THE_JOB = ("UI", "LO", "PN", "SQ", "ST")
+NOTHING = [{"name": "agreement", "drop_below": 99}]
+POLICIES = [
+    [{"name": "agreement"}],
+    [{"name": "agreement", "drop_below": 0.25}, {"name": "report_form", "drop_below": 0.5}],
+    [{"name": "image_stats", "drop_below": 1.0, "options": {"min_entropy": 7.0}}, {"name": "agreement"}],
+    [{"name": "report_form", "drop_below": 0.9, "options": {"max_words": 30}}, {"name": "labels", "drop_above": 2}],
+]
+
+
+def made(spec):
+    run_job(spec, local=True, on_event=lambda _: None, parts=PARTS)
+    return spec
+
+
+def indices(spec):
+    return [row.pair_index for row in open_dataset(spec.output.dir).rows()]
+
+
+@pytest.mark.parametrize("filters", POLICIES)
+def test_refiltering_gives_the_pairs_that_a_job_with_these_filters_would(tmp_path, filters):
+    first = made(toy_job(tmp_path / "one", tmp_path / "weights"))
+    fresh = made(toy_job(tmp_path / "two", tmp_path / "weights", filters=filters))
+    rules = toy_job(tmp_path / "one", tmp_path / "weights", filters=filters)
+    before = indices(first)
+    found = refilter(first.output.dir, rules)
+    assert indices(first) == indices(fresh)
+    assert (found.before, found.totals.data_rows) == (len(before), len(indices(fresh)))
+    assert found.restored == len(set(indices(fresh)) - set(before))
+    verify(first.output.dir)
+
+
+def test_the_policies_of_this_test_drop_and_restore(tmp_path):
+    kept = [
+        indices(made(toy_job(tmp_path / str(n), tmp_path / "weights", filters=one))) for n, one in enumerate(POLICIES)
+    ]
+    assert len(kept[0]) == 8
+    assert all(0 < len(one) < 8 for one in kept[1:])
+
+
+def test_refiltering_with_the_jobs_own_filters_and_back_again_changes_no_row(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    out = Path(spec.output.dir)
+    data = {name: value for name, value in content_of(out).items() if name.startswith(("data/", "shards/"))}
+    refilter(out, toy_job(tmp_path, tmp_path / "weights", filters=POLICIES[1]))
+    assert {name: value for name, value in content_of(out).items() if name.startswith("shards/")} == {
+        name: value for name, value in data.items() if name.startswith("shards/")
+    }
+    assert read_manifest(store_at(out))["refiltered"]["filters"][0]["drop_below"] == 0.25
+    refilter(out, spec)
+    again = content_of(out)
+    assert {name: again[name] for name in data} == data
+    assert (out / SUCCESS).exists()
+
+
+def test_a_job_that_differs_in_more_than_filters_is_refused(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    with pytest.raises(SpecError, match=r"seed: 11 -> 12"):
+        refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", seed=12))
+
+
+def test_words_that_were_not_counted_cannot_be_added_afterwards(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    rules = [{"name": "nonwords", "drop_above": 0.1, "options": {"words": ["swoled"]}}]
+    with pytest.raises(SpecError, match="cannot be applied to stored scores"):
+        refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=rules))
+
+
+def test_an_unfinished_dataset_is_refused(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    (Path(spec.output.dir) / SUCCESS).unlink()
+    with pytest.raises(StoreError, match="is not finished"):
+        refilter(spec.output.dir, spec)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.3])
+def test_a_calibrated_threshold_is_passed_by_its_rate_of_wrong_pairs(rate):
+    values = np.random.default_rng(0).normal(size=400).astype(np.float32)
+    rows = [{"domain": "chest_xray", "score_agreement_shuffled": value} for value in values.tolist()]
+    (found,) = calibrate(rows, rate).values()
+    assert (found.rate, found.controls) == (rate, 400)
+    assert (values >= np.float32(found.bound)).mean() == pytest.approx(rate)
+
+
+def test_no_rate_is_told_from_few_controls():
+    rows = [{"domain": "pathology", "score_agreement_shuffled": 0.5}] * (LEAST_CONTROLS - 1)
+    assert calibrate(rows, 0.05)["pathology"] == Calibration(rate=0.05, controls=LEAST_CONTROLS - 1, bound=None)
+    nothing = {"domain": "pathology", "score_agreement_shuffled": None}
+    assert calibrate([nothing], 0.05)["pathology"].controls == 0
+
+
+def scored(index, agreement, shuffled):
+    judged = make_judged(make_pair(index, "chest_xray"))
+    judged.verdict.scores.update(agreement=agreement, agreement_shuffled=shuffled)
+    return judged
+
+
+def view(folder, spec, shards):
+    store = store_at(folder)
+    from medim_forge.generator.selection.rows import control_rows
+
+    policy = view_policy(spec, control_rows(store, shards))
+    return build_data_view(store, roomy_plan(shards), make_provenance(), total_bytes=1, policy=policy)
+
+
+def test_pairs_that_agree_no_better_than_wrong_ones_are_left_out_of_the_dataset(tmp_path):
+    spec = make_spec(filters=[{"name": "agreement", "options": {"max_false_positives": 0.1}}])
+    commit_shard(tmp_path, spec, 0, [scored(index, 0.0 if index % 5 else 2.0, index / 20) for index in range(20)])
+    found = view(tmp_path, spec, 1)
+    assert (found.rows, found.left_out) == (4, 16)
+    (reason,) = found.reasons
+    assert reason.startswith("agreement of wrong pairs<0.85")
+
+
+def test_near_copies_of_other_shards_are_left_out_where_the_job_asks_for_it(tmp_path):
+    pairs = [make_pair(index) for index in range(6)]
+    strict = make_spec(filters=[{"name": "near_duplicates", "drop_above": 0.9}])
+    for spec, folder, rows in ((make_spec(), "lax", 8), (strict, "strict", 6)):
+        commit_shard(tmp_path / folder, spec, 0, [make_judged(pair) for pair in pairs])
+        copies = [make_judged(near_copy(pairs[place], 20 + place)) for place in (0, 2)]
+        commit_shard(tmp_path / folder, spec, 1, copies)
+        found = view(tmp_path / folder, spec, 2)
+        assert (found.rows, found.left_out) == (rows, 8 - rows)
+
+
+def test_a_near_copy_of_a_pair_that_was_dropped_stays(tmp_path):
+    strict = make_spec(filters=[{"name": "near_duplicates", "drop_above": 0.9}])
+    first = make_pair(0)
+    dropped = make_judged(first)
+    dropped = replace(dropped, verdict=replace(dropped.verdict, kept=False, reasons=("blank",)))
+    commit_shard(tmp_path, strict, 0, [dropped, make_judged(near_copy(first, 20)), make_judged(near_copy(first, 21))])
+    found = view(tmp_path, strict, 1)
+    assert (found.rows, found.left_out) == (1, 1)
+
+
+def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    out = Path(spec.output.dir)
+    refilter(out, toy_job(tmp_path, tmp_path / "weights", filters=POLICIES[1]))
+    content, rows = content_of(out), indices(spec)
+    shutil.rmtree(out / "shards" / "000001")
+    (out / SUCCESS).unlink()
+    told = []
+    run_job(spec, local=True, on_event=lambda event: told.append(event.message), parts=PARTS)
+    assert indices(spec) == rows
+    assert content_of(out) == content
+    assert any("keeps to the filters of the last `medim refilter`" in message for message in told)
+
+
+def values_of(dataset):
+    return [one for one in dataset if one.VR not in OF_THE_JOB]
+
+
+@pytest.mark.parametrize("archive", [None, "zip"])
+def test_pairs_that_come_back_have_the_dicom_that_their_shard_would_have_written(tmp_path, archive):
+    output = {"dir": str(tmp_path / "out"), "dicom": {"archive": archive}}
+    lenient = [{"name": "agreement"}]
+    spec = made(toy_job(tmp_path, tmp_path / "weights", output=output))
+    whole = {"dir": str(tmp_path / "whole"), "dicom": {"archive": archive}}
+    expected = made(toy_job(tmp_path, tmp_path / "weights", filters=lenient, output=whole))
+    before = content_of(tmp_path / "out")
+    result = refilter(tmp_path / "out", toy_job(tmp_path, tmp_path / "weights", filters=lenient, output=output))
+    restored = [row for row in open_dataset(tmp_path / "out").rows() if row.dicom_path.startswith("restored/")]
+    assert result.restored == len(restored) > 0
+    assert verify(tmp_path / "out").dicom_objects == 16
+    twins = {row.pair_index: row for row in open_dataset(expected.output.dir).rows()}
+    for row in restored:
+        for name in ("image.dcm", "report.dcm"):
+            mine = dcmread(io.BytesIO(read_object(tmp_path / "out", beside(row.dicom_path, name))))
+            twin = beside(twins[row.pair_index].dicom_path, name)
+            theirs = dcmread(io.BytesIO(read_object(tmp_path / "whole", twin)))
+            assert values_of(mine) == values_of(theirs)
+    (tmp_path / "out" / restored[0].dicom_path).write_bytes(b"")
+    with pytest.raises(VerifyError, match="restored/"):
+        verify(tmp_path / "out")
+    refilter(tmp_path / "out", spec)
+    assert content_of(tmp_path / "out") == before
+    assert not (tmp_path / "out" / "restored").exists()
+
+
+def test_a_policy_that_leaves_nothing_says_so_and_the_card_says_whose_policy_it_is(tmp_path):
+    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+    found = refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=NOTHING))
+    assert found.totals.data_rows == 0
+    assert "warning: data/ is empty" in str(found)
+    assert "those of a later `medim refilter`" in (Path(spec.output.dir) / "README.md").read_text()
+    refilter(spec.output.dir, spec)
+    assert "later `medim refilter`" not in (Path(spec.output.dir) / "README.md").read_text()
+    assert not (Path(spec.output.dir) / ".tmp").exists()

@@ -1,0 +1,177 @@
+"""Given images in files: a folder of DICOM or pictures, row by row, and broken files quarantined by name."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.data import get_testdata_file
+
+from medim_forge.generator.audit.verify import verify
+from medim_forge.generator.dataset.reader import open_dataset
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.inputs.dicom import read_dicom
+from medim_forge.generator.inputs.load import load_inputs
+from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.phantoms import draw
+from medim_forge.generator.plan.plan import make_plan, plan_record
+from medim_forge.generator.writers.dicom.writer import DicomWriter
+from tests.doubles.pairs import make_pair, make_provenance
+from tests.doubles.tiny_jobs import run_here, tiny_job
+
+GOOD = ("CT_small.dcm", "MR_small_jpeg_ls_lossless.dcm", "examples_palette.dcm")
+BROKEN = ("MR_truncated.dcm", "rtplan.dcm", "SC_rgb_rle_2frame.dcm")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Good and broken DICOM files in subfolders, with what lies about on a medium."""
+    top = tmp_path / "given"
+    (top / "b" / "deep").mkdir(parents=True)
+    for index, name in enumerate((*GOOD, *BROKEN)):
+        place = (top / "b" / "deep" if index % 2 else top) / f"{index}_{name.removesuffix('.dcm')}"
+        shutil.copy(get_testdata_file(name), place)
+    (top / "DICOMDIR").write_bytes(b"an index")
+    (top / ".hidden").write_bytes(b"")
+    return top
+
+
+@pytest.fixture
+def given(spec):
+    def make(source, path, **changes):
+        section = {"source": source, "path": str(path), "domain": "chest_xray", **changes}
+        return spec(task="image_to_report", prompts=None, inputs=section)
+
+    return make
+
+
+def loaded(job):
+    parts = [load_inputs(job, shard) for shard in make_plan(job)]
+    return [one for shard, _ in parts for one in shard.requests], [row for _, bad in parts for row in bad]
+
+
+def pixels(request):
+    with Image.open(io.BytesIO(request.given_image)) as image:
+        return np.asarray(image)
+
+
+def test_a_folder_is_read_file_by_file_in_order_of_its_paths(given, folder):
+    job = given("dicom", folder)
+    plan = make_plan(job)
+    assert plan.pairs == len(GOOD) + len(BROKEN)
+    requests, bad = loaded(job)
+    paths = sorted(path for path in folder.rglob("*_*"))
+    good = [path for path in paths if any(name.removesuffix(".dcm") == path.name[2:] for name in GOOD)]
+    assert [paths[one.source_row] for one in requests] == good
+    for request, path in zip(requests, good, strict=True):
+        assert np.array_equal(pixels(request), read_dicom(path.read_bytes()))
+    assert len(bad) == len(BROKEN)
+
+
+def test_a_broken_file_is_quarantined_with_its_path_and_reason(given, folder):
+    _, bad = loaded(given("dicom", folder))
+    errors = {row.error for row in bad}
+    assert {row.stage for row in bad} == {"input"}
+    for name, words in zip(BROKEN, ("8130 vs 8192 bytes", "RT Plan Storage without pixels", "2 frames"), strict=True):
+        (error,) = (one for one in errors if name.removesuffix(".dcm") in one)
+        assert error.startswith(f"InputError: {folder}")
+        assert words in error
+
+
+def test_one_file_a_glob_and_a_limit_name_what_they_say(given, folder):
+    one = next(folder.rglob("0_*"))
+    assert make_plan(given("dicom", one)).pairs == 1
+    assert make_plan(given("dicom", folder / "*_*")).pairs == 3
+    assert make_plan(given("dicom", folder / "b" / "deep")).pairs == 3
+    assert make_plan(given("dicom", folder, limit=2)).pairs == 2
+    assert make_plan(given("dicom", folder, limit=99)).pairs == 6
+
+
+@pytest.mark.parametrize("source", ["dicom", "images"])
+def test_no_file_is_refused_naming_the_path(given, tmp_path, source):
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "nothing", tmp_path / "*.dcm"):
+        with pytest.raises(SpecError, match=r"inputs\.path = '.*' names no (DICOM file|image)"):
+            make_plan(given(source, path))
+
+
+def test_images_cannot_be_given_where_reports_are_wanted(spec, folder):
+    section = {"source": "dicom", "path": str(folder), "domain": "chest_xray"}
+    with pytest.raises(SpecError, match="dicom gives images; task: report_to_image takes reports"):
+        spec(task="report_to_image", prompts=None, inputs=section)
+
+
+def test_the_plan_pins_every_file_by_its_content(given, folder):
+    def digests():
+        return plan_record(make_plan(given("dicom", folder)), model_sha256="", versions={})["inputs_sha256"]
+
+    before = digests()
+    assert len(before) == 6
+    assert "b/deep/1_MR_small_jpeg_ls_lossless" in before
+    changed = folder / "0_CT_small"
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    after = digests()
+    assert {name for name in before if before[name] != after[name]} == {"0_CT_small"}
+    (folder / "9_more").write_bytes(b"")
+    assert len(digests()) == 7
+
+
+def test_a_folder_of_pictures_leaves_other_files_alone(given, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    colour = draw("pathology", 1).image
+    Image.fromarray(draw("chest_xray", 1).image).save(folder / "a.png")
+    Image.fromarray(colour).save(folder / "b.JPG", "JPEG")
+    (folder / "c.png").write_bytes(b"no picture")
+    (folder / "labels.csv").write_text("a,b")
+    requests, bad = loaded(given("images", folder))
+    assert [one.source_row for one in requests] == [0, 1]
+    assert np.array_equal(pixels(requests[0]), draw("chest_xray", 1).image)
+    [row] = bad
+    assert f"{folder / 'c.png'} cannot be decoded" in row.error
+
+
+def test_a_file_that_vanished_is_quarantined(given, folder):
+    job = given("dicom", folder)
+    plan = make_plan(job)
+    (folder / "0_CT_small").unlink()
+    _, bad = load_inputs(job, plan.shard(0))
+    assert any("0_CT_small cannot be read (No such file or directory)" in row.error for row in bad)
+
+
+def test_reports_are_written_for_dicom_images_and_broken_ones_are_named(tmp_path, tiny_checkpoint):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for index in range(3):
+        pair = make_pair(index, "chest_xray")
+        content = DicomWriter(make_provenance(), DicomSection(transfer_syntax="jpeg_ls_lossless")).objects(pair)
+        (folder / f"{index}.dcm").write_bytes(content["image.dcm"])
+    (folder / "3.dcm").write_bytes(content["report.dcm"])
+    job = tiny_job(
+        tmp_path / "out",
+        tiny_checkpoint,
+        task="image_to_report",
+        prompts=None,
+        inputs={"source": "dicom", "path": str(folder), "domain": "chest_xray"},
+        compute={"max_quarantined": 1},
+        filters=[{"name": "report_form"}, {"name": "image_stats"}],
+    )
+    result = run_here(job)
+    assert (result.pairs, result.quarantined) == (4, 1)
+    out = Path(job.output.dir)
+    assert verify(out).problems == ()
+    rows = list(open_dataset(out).rows())
+    assert [row.pair_index for row in rows] == [0, 1, 2]
+    for row in rows:
+        image = pydicom.dcmread(out / row.dicom_path)
+        assert image.Modality == "CR"
+        assert image.DerivationDescription == "Resampled from an image given to the generator"
+        assert "BurnedInAnnotation" not in image
+    rejected = [row for path in out.glob("shards/*/_rejected.parquet") for row in pq.read_table(path).to_pylist()]
+    assert any("3.dcm is a Basic Text SR Storage without pixels" in (row["error"] or "") for row in rejected)

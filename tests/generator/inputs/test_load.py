@@ -1,0 +1,148 @@
+"""Given images and reports: read by row, and what cannot be read becomes a quarantined row."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.inputs.load import load_inputs
+from medim_forge.generator.phantoms import read_findings
+from medim_forge.generator.plan.plan import make_plan, plan_record
+
+
+def png(level: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((4, 4), level, np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def given(spec, tmp_path):
+    """A job on Parquet inputs: `given(task, table, ...)` writes the table and returns the job."""
+
+    def make(task, columns, row_group_size=2, name="in.parquet", **inputs):
+        pq.write_table(pa.table(columns), tmp_path / name, row_group_size=row_group_size)
+        section = {"source": "parquet", "path": str(tmp_path), "domain": "chest_xray", **inputs}
+        return spec(task=task, prompts=None, inputs=section)
+
+    return make
+
+
+def loaded(job):
+    plan = make_plan(job)
+    return [load_inputs(job, shard) for shard in plan]
+
+
+def test_reports_are_read_row_by_row_across_row_groups_and_files(given, tmp_path):
+    pq.write_table(pa.table({"report": ["zero", "one", "two"]}), tmp_path / "a.parquet", row_group_size=2)
+    job = given("report_to_image", {"report": ["three", "four"]}, name="b.parquet")
+    requests = [one for shard, bad in loaded(job) for one in shard.requests if not bad]
+    assert [one.given_report for one in requests] == ["zero", "one", "two", "three", "four"]
+    assert [one.source_row for one in requests] == [0, 1, 2, 3, 4]
+    assert all(one.prompt.text == "" and one.given_image is None for one in requests)
+
+
+def test_report_tells_which_findings_are_asked_for(given):
+    job = given("report_to_image", {"report": ["There is a small right pleural effusion."]})
+    [(shard, _)] = loaded(job)
+    assert shard.requests[0].prompt.findings == ("effusion_right",)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda content: content, lambda content: {"bytes": content, "path": None}], ids=["bytes", "struct"]
+)
+def test_images_are_read_as_bytes_or_as_struct(given, wrap):
+    job = given("image_to_report", {"image": [wrap(png(1)), wrap(png(2))]})
+    [(shard, bad)] = loaded(job)
+    assert [one.given_image for one in shard.requests] == [png(1), png(2)]
+    assert bad == []
+
+
+def test_unreadable_images_are_quarantined_and_the_rest_go_on(given):
+    content = [png(0), b"not an image", None, png(3)[:40], b"", png(5)]
+    shards = loaded(given("image_to_report", {"image": content}))
+    assert [one.pair_index for shard, _ in shards for one in shard.requests] == [0, 5]
+    rows = [row for _, bad in shards for row in bad]
+    assert [row.request.pair_index for row in rows] == [1, 2, 3, 4]
+    assert {row.stage for row in rows} == {"input"}
+    assert all(row.error.startswith("InputError: row ") and "Traceback" in row.traceback for row in rows)
+    assert "row 1 of" in rows[0].error
+    assert "cannot be decoded" in rows[0].error
+
+
+def test_empty_report_is_quarantined(given):
+    [(shard, bad)] = loaded(given("report_to_image", {"report": ["fine", "  ", None]}))
+    assert len(shard.requests) == 1
+    assert [row.request.pair_index for row in bad] == [1, 2]
+
+
+def test_limit_takes_the_first_rows(given):
+    job = given("report_to_image", {"report": ["a", "b", "c", "d"]}, limit=3)
+    assert make_plan(job).pairs == 3
+    assert make_plan(given("report_to_image", {"report": ["a"]}, limit=3)).pairs == 1
+
+
+def test_glob_and_file_name_the_same_rows_as_the_folder(given, tmp_path):
+    for path in (str(tmp_path / "*.parquet"), str(tmp_path / "in.parquet")):
+        job = given("report_to_image", {"report": ["a", "b"]}, path=path)
+        assert [one.given_report for shard, _ in loaded(job) for one in shard.requests] == ["a", "b"]
+
+
+def test_missing_column_is_refused_naming_those_there_are(given):
+    with pytest.raises(SpecError, match=r"inputs\.report_column = 'text' is not a column of .* It has: report, id"):
+        make_plan(given("report_to_image", {"report": ["a"], "id": [1]}, report_column="text"))
+
+
+@pytest.mark.parametrize("path", ["nothing", "nothing/*.parquet"])
+def test_missing_input_files_are_refused(spec, tmp_path, path):
+    section = {"source": "parquet", "path": str(tmp_path / path), "domain": "chest_xray"}
+    with pytest.raises(SpecError, match="names no Parquet file"):
+        make_plan(spec(task="report_to_image", prompts=None, inputs=section))
+
+
+def test_file_that_is_not_parquet_is_refused(spec, tmp_path):
+    (tmp_path / "x.parquet").write_text("no")
+    section = {"source": "parquet", "path": str(tmp_path), "domain": "chest_xray"}
+    with pytest.raises(SpecError, match="is not Parquet"):
+        make_plan(spec(task="report_to_image", prompts=None, inputs=section))
+
+
+def test_inputs_without_rows_are_refused(given):
+    with pytest.raises(SpecError, match="holds no rows"):
+        make_plan(given("report_to_image", {"report": pa.array([], pa.string())}))
+
+
+def test_plan_record_changes_with_the_content_of_the_inputs(given, tmp_path):
+    def record(reports, name):
+        job = given("report_to_image", {"report": reports}, path=str(tmp_path / name), name=name)
+        return plan_record(make_plan(job), model_sha256="", versions={})["inputs_sha256"]
+
+    (one,) = record(["a"], "one.parquet").items()
+    (two,) = record(["b"], "two.parquet").items()
+    assert (one[0], two[0]) == ("one.parquet", "two.parquet")
+    assert one[1] != two[1]
+
+
+@pytest.mark.parametrize("domain", ["chest_xray", "pathology"])
+def test_phantom_inputs_are_the_same_each_time_and_fit_their_domain(spec, domain):
+    section = {"source": "phantoms", "domain": domain, "pairs": 4, "seed": 3}
+    reports = spec(task="report_to_image", prompts=None, inputs=section)
+    images = spec(task="image_to_report", prompts=None, inputs=section)
+    assert loaded(reports) == loaded(reports)
+    rows = [one for shard, _ in loaded(reports) for one in shard.requests]
+    assert len({one.given_report for one in rows}) > 1
+    assert all(one.prompt.findings == tuple(sorted(read_findings(one.given_report))) for one in rows)
+    shapes = {Image.open(io.BytesIO(one.given_image)).mode for shard, _ in loaded(images) for one in shard.requests}
+    assert shapes == {"L" if domain == "chest_xray" else "RGB"}
+
+
+def test_joint_job_has_no_inputs_to_load(spec):
+    job = spec()
+    shard = make_plan(job).shard(0)
+    assert load_inputs(job, shard) == (shard, [])

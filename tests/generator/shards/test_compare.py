@@ -1,0 +1,126 @@
+"""What pairs of a shard are to each other."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medim_forge.generator.shards.compare import mark_near, related, signature_of
+from medim_forge.generator.similarity.nearest import NearIndex
+from medim_forge.generator.similarity.signature import hex_of, phash, phash_of, sign
+from tests.doubles.pairs import make_facts, make_judged, make_pair, make_spec
+
+
+def near_copy(pair, index, noise=4):
+    made = make_pair(index, pair.request.prompt.domain)
+    grain = np.random.default_rng(index).normal(0, noise, pair.image.shape)
+    return replace(made, image=np.clip(pair.image * 1.03 + grain, 0, 255).astype(np.uint8), report=pair.report)
+
+
+def signatures(judged):
+    return {one.pair.pair_id: signature_of(one.pair) for one in judged}
+
+
+def compared(judged, replica):
+    return related(judged, signatures(judged), make_spec(), replica)
+
+
+class Shuffling:
+    facts = make_facts()
+
+    def __init__(self):
+        self.asked = []
+
+    def generate(self, shard):
+        raise NotImplementedError
+
+    def shuffled(self, pairs, others):
+        self.asked = [(pair.pair_id, other.pair_id) for pair, other in zip(pairs, others, strict=True)]
+        return [float(pair.request.pair_index) for pair in pairs]
+
+
+class Plain:
+    facts = make_facts()
+
+    def generate(self, shard):
+        raise NotImplementedError
+
+
+def test_a_near_copy_is_near_and_a_stranger_is_not():
+    pairs = [make_pair(index) for index in range(6)]
+    judged = [make_judged(one) for one in (*pairs, near_copy(pairs[0], 20), near_copy(pairs[1], 21))]
+    scores = [one.verdict.scores["near_duplicates"] for one in mark_near(judged, signatures(judged), make_spec())]
+    assert scores[0] == scores[1] == 0
+    assert max(scores[:6]) < 0.9
+    assert min(scores[6:]) > 0.9
+
+
+def test_near_copies_are_compared_by_what_the_job_names_and_none_is_dropped_here():
+    pair = make_pair(0)
+    other = replace(near_copy(pair, 2), report="Quite another text.")
+    judged = [make_judged(pair), make_judged(other)]
+
+    def near(**options):
+        rule = {"name": "near_duplicates", "drop_above": 0.9, "options": options}
+        found = mark_near(judged, signatures(judged), make_spec(filters=[rule]))
+        assert all(one.verdict.kept for one in found)
+        return [one.verdict.scores["near_duplicates"] > 0.9 for one in found]
+
+    assert near() == [False, False]
+    assert near(by="image") == [False, True]
+    assert near(by="report") == [False, False]
+
+
+@settings(max_examples=15, deadline=None)
+@given(order=st.permutations(range(6)))
+def test_relations_depend_on_the_set_of_pairs(order):
+    judged = [make_judged(make_pair(index)) for index in range(5)]
+    judged.append(make_judged(near_copy(make_pair(0), 8)))
+    straight = {one.pair.pair_id: one.verdict for one in compared(judged, Shuffling())}
+    shuffled = {one.pair.pair_id: one.verdict for one in compared([judged[place] for place in order], Shuffling())}
+    assert {name: repr(value) for name, value in straight.items()} == {
+        name: repr(value) for name, value in shuffled.items()
+    }
+
+
+def test_wrongly_dealt_pairs_are_scored_by_replicas_that_can():
+    judged = [make_judged(make_pair(index)) for index in range(4)]
+    replica = Shuffling()
+    found = compared(judged, replica)
+    assert [one.verdict.scores["agreement_shuffled"] for one in found] == [0, 1, 2, 3]
+    ids = [one.pair.pair_id for one in judged]
+    assert set(replica.asked) == {(ids[0], ids[2]), (ids[2], ids[0]), (ids[1], ids[3]), (ids[3], ids[1])}
+    before = [one.verdict.scores["agreement_shuffled"] for one in judged]
+    assert [one.verdict.scores["agreement_shuffled"] for one in compared(judged, Plain())] == before
+
+
+def test_pathology_is_compared_by_embedding():
+    first, second = make_pair(1), make_pair(3)
+    grid = np.linspace(-1, 1, 16).astype(np.float16)
+    index = NearIndex()
+    index.add(sign("pathology", first.image, first.report, grid))
+    same = index.nearest(sign("pathology", second.image, second.report, grid + np.float16(0.5)))
+    other = index.nearest(sign("pathology", first.image, first.report, grid**2))
+    assert same.image == pytest.approx(1, abs=1e-3)
+    assert other.image == pytest.approx(0, abs=1e-2)
+    assert index.nearest(sign("chest_xray", first.image, first.report, grid)).both == 0
+
+
+def test_an_index_grows_past_its_first_block():
+    index, rng = NearIndex(), np.random.default_rng(0)
+    pair = make_pair(0)
+    base = sign("chest_xray", pair.image, pair.report, pair.embedding)
+    for _ in range(1500):
+        index.add(replace(base, phash=rng.integers(0, 2**63, 4, dtype=np.uint64)))
+    assert index.nearest(base).image < 0.75
+    index.add(base)
+    assert index.nearest(base).image == 1
+
+
+def test_a_hash_survives_its_column():
+    made = phash(make_pair(0).image)
+    assert np.array_equal(phash_of(hex_of(made)), made)
+    assert not math.isnan(float(made[0]))

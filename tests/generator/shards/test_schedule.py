@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medim_forge.generator.errors import DeviceMemoryError, OutageError, ShardError
+from medim_forge.generator.shards.schedule import Failure, Order, Schedule
+
+DEAD = Failure(error="ReplicaDied: the replica's process died")
+
+
+def rows_of(index: int) -> tuple[str, ...]:
+    return tuple(f"{index}-{row}" for row in range(8))
+
+
+def schedule(shards: int = 2, retries: int = 1) -> Schedule:
+    return Schedule(range(shards), rows_of, retries)
+
+
+def following(one: Schedule) -> Order:
+    order = one.next()
+    assert order is not None
+    return order
+
+
+def test_shards_go_out_in_order_and_each_once():
+    one = schedule(3)
+    assert [following(one).shard for _ in range(3)] == [0, 1, 2]
+    assert one.next() is None
+    assert one.outstanding == 3
+
+
+def test_nothing_is_outstanding_when_all_succeeded():
+    one = schedule(2)
+    for _ in range(2):
+        one.succeeded(following(one))
+    assert one.outstanding == 0
+    assert one.next() is None
+
+
+def test_a_failed_shard_goes_out_again_with_its_attempt_counted_and_its_past():
+    one = schedule()
+    one.failed(following(one), DEAD)
+    again = following(one)
+    assert (again.shard, again.attempt, again.only, again.past) == (0, 2, None, (DEAD,))
+
+
+def test_after_the_last_retry_halves_are_tried_alone():
+    one = schedule(retries=1)
+    for _ in range(2):
+        one.failed(following(one), DEAD)
+    assert following(one).only == rows_of(0)[:4]
+
+
+def test_without_retries_halves_are_tried_at_once():
+    one = schedule(retries=0)
+    one.failed(following(one), DEAD)
+    assert following(one).only == rows_of(0)[:4]
+
+
+def test_a_lone_row_is_condemned_at_its_second_failure_only():
+    one = Schedule([0], lambda _: ("a", "b"), 0)
+    one.failed(following(one), DEAD)
+    order = following(one)
+    assert order.only == ("a",)
+    one.failed(order, DEAD)
+    again = following(one)
+    assert again.only == ("a",)
+    one.failed(again, DEAD)
+    other = following(one)
+    assert other.only == ("b",)
+    one.succeeded(other)
+    last = following(one)
+    assert (last.only, dict(last.killers)) == (None, {"a": DEAD})
+
+
+@pytest.mark.parametrize("kind", [DeviceMemoryError, OutageError])
+def test_what_no_row_can_cause_stops_the_job_when_it_stays_and_blames_no_row(kind):
+    one = schedule(retries=1)
+    short = Failure(error=f"{kind.__name__}: it stays", ends=kind)
+    one.failed(following(one), short)
+    with pytest.raises(kind, match="it stays"):
+        one.failed(following(one), short)
+
+
+def run(one: Schedule, killers: set[str], limit: int = 1000) -> dict[int, set[str]]:
+    """Carries out every order; an order with a killer among its rows fails. Returns what was quarantined, by shard."""
+    made: dict[int, set[str]] = {}
+    for _ in range(limit):
+        order = one.next()
+        if order is None:
+            assert one.outstanding == 0
+            return made
+        rows = set(order.only or rows_of(order.shard)) - set(order.killers)
+        if rows & killers:
+            one.failed(order, DEAD)
+            continue
+        one.succeeded(order)
+        if order.only is None:
+            assert order.shard not in made, "committed twice"
+            made[order.shard] = set(order.killers)
+    raise AssertionError("the schedule does not end")
+
+
+@given(
+    killers=st.sets(st.sampled_from([row for index in range(3) for row in rows_of(index)]), max_size=7),
+    retries=st.integers(0, 3),
+)
+def test_exactly_the_killers_are_quarantined_and_every_shard_is_made_once(killers, retries):
+    made = run(schedule(3, retries), killers)
+    assert sorted(made) == [0, 1, 2]
+    assert set().union(*made.values()) == killers
+
+
+def test_finding_one_killer_costs_few_attempts():
+    one = schedule(1, retries=1)
+    attempts = 0
+    while (order := one.next()) is not None:
+        attempts += 1
+        rows = set(order.only or rows_of(0)) - set(order.killers)
+        if "0-5" in rows:
+            one.failed(order, DEAD)
+        else:
+            one.succeeded(order)
+    # 2 whole, 2 + 2 + 2 in halves of 8, 4 and 2, the lone row once more, and the shard without it.
+    assert attempts == 10
+
+
+def test_rows_that_fail_only_together_are_all_quarantined_rather_than_tried_for_ever():
+    one = schedule(1, retries=1)
+    made = None
+    for _ in range(100):
+        order = one.next()
+        if order is None:
+            break
+        if order.only is None and len(order.killers) < 8:
+            one.failed(order, DEAD)
+        else:
+            one.succeeded(order)
+            made = order if order.only is None else made
+    assert one.outstanding == 0
+    assert made is not None
+    assert set(made.killers) == set(rows_of(0))
+
+
+def test_a_shard_that_cannot_even_be_written_as_quarantined_ends_the_job():
+    one = schedule(1, retries=0)
+    while set((order := following(one)).killers) != set(rows_of(0)):
+        one.failed(order, DEAD)
+    with pytest.raises(ShardError, match=r"shard 0 cannot even be written.*ReplicaDied"):
+        one.failed(order, DEAD)
+
+
+def test_two_shards_without_one_good_row_anywhere_end_the_job_with_the_cause():
+    one = schedule(5, retries=1)
+    with pytest.raises(ShardError, match=r"the 2\. without one good pair.*ReplicaDied"):
+        run(one, {row for index in range(5) for row in rows_of(index)})
+
+
+def test_two_hopeless_shards_do_not_end_a_job_in_which_something_works():
+    one = schedule(5, retries=0)
+    hopeless = {*rows_of(1), *rows_of(2), *rows_of(3)}
+    made = run(one, hopeless)
+    assert made[0] == made[4] == set()
+    assert made[1] == set(rows_of(1))
+
+
+def test_a_replica_with_an_order_gets_only_shards_that_never_failed_beside_it():
+    one = schedule(3)
+    first, second = following(one), following(one)
+    one.failed(first, DEAD)
+    fresh = one.next(beside=True)
+    assert fresh is not None
+    assert (fresh.shard, fresh.suspect) == (2, False)
+    assert one.next(beside=True) is None
+    again = following(one)
+    assert (again.shard, again.suspect) == (0, True)
+    one.succeeded(second)
+    assert one.outstanding == 2
+
+
+def test_an_order_that_was_taken_back_is_next_again_and_counts_for_nothing():
+    one = schedule(2)
+    first = following(one)
+    one.returned(first)
+    assert one.outstanding == 2
+    assert following(one) == first
+    one.failed(first, DEAD)
+    second = following(one)
+    one.returned(second)
+    again = following(one)
+    assert (again.shard, again.past) == (0, (DEAD,))
+
+
+@given(seed=st.integers(0, 10**6), workers=st.integers(1, 4), killers=st.sets(st.sampled_from(rows_of(1)), max_size=3))
+def test_two_in_flight_blame_no_innocent_row(seed, workers, killers):
+    """A death takes both orders of its replica along; still exactly the killers are quarantined."""
+    random = np.random.default_rng(seed)
+    one = schedule(6, retries=0)
+    loads: list[list[Order]] = [[] for _ in range(workers)]
+    made: dict[int, set[str]] = {}
+    for _ in range(2000):
+        for load in loads:
+            while len(load) < 2 and not any(order.suspect for order in load):
+                order = one.next(beside=bool(load))
+                if order is None:
+                    break
+                load.append(order)
+        busy = [load for load in loads if load]
+        if not busy:
+            break
+        load = busy[random.integers(len(busy))]
+        order = load[random.integers(len(load))]
+        if (set(order.only or rows_of(order.shard)) - set(order.killers)) & killers:
+            for victim in load:
+                one.failed(victim, DEAD)
+            load.clear()
+            continue
+        one.succeeded(order)
+        load.remove(order)
+        if order.only is None:
+            assert order.shard not in made, "committed twice"
+            made[order.shard] = set(order.killers)
+    assert one.outstanding == 0
+    assert set().union(*made.values()) == killers
+
+
+class Rounds:
+    """Gives shards in rounds, and counts how often it was asked."""
+
+    def __init__(self, *rounds):
+        self.rounds, self.asked = list(rounds), 0
+
+    @property
+    def open_ended(self):
+        return bool(self.rounds)
+
+    def more(self):
+        self.asked += 1
+        return self.rounds.pop(0) if self.rounds else ()
+
+
+def test_further_shards_are_asked_for_when_all_others_are_committed():
+    source = Rounds([2], [])
+    schedule = Schedule([0, 1], lambda index: (str(index),), 0, source)
+    for expected in (0, 1, 2):
+        assert not schedule.finished()
+        order = schedule.next()
+        assert order.shard == expected
+        assert not schedule.finished()
+        schedule.succeeded(order)
+        assert schedule.unfinished
+        assert source.asked == (expected == 2)
+    assert schedule.left == "the next round left"
+    assert schedule.finished()
+    assert not schedule.unfinished
+    assert source.asked == 2

@@ -1,0 +1,131 @@
+"""What a replica with two shards in flight does: one generates while the other is judged, written and committed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from medim_forge.generator.errors import ReplicaError
+from medim_forge.generator.filters import build_judge
+from medim_forge.generator.plan.plan import make_plan, plan_record
+from medim_forge.generator.plan.stored import claim_dataset
+from medim_forge.generator.shards.make import run_shard
+from medim_forge.generator.shards.schedule import Order
+from medim_forge.generator.shards.worker import Done, Parts, Station, StationSetup, _in_turn
+from medim_forge.generator.store.places import committed, store_at
+from tests.doubles.toy_replica import PARTS, FaultyWriter, ToyReplica, toy_facts, toy_job
+
+GENERATING: list[int] = []
+MOST: list[int] = []
+SECOND_GENERATES = threading.Event()
+NEXT_WAITS = threading.Event()
+WAITED: list[bool] = []
+
+
+class CountingReplica(ToyReplica):
+    """Notes how many shards generate at once."""
+
+    def generate(self, shard):
+        GENERATING.append(shard.index)
+        MOST.append(len(GENERATING))
+        if shard.index == 1:
+            SECOND_GENERATES.set()
+        made = super().generate(shard)
+        GENERATING.remove(shard.index)
+        return made
+
+
+class PatientWriter(FaultyWriter):
+    """Writes the first shard only when the second one is being generated."""
+
+    def write(self, folder, shard, judged, quarantined):
+        if shard.index == 0:
+            WAITED.append(SECOND_GENERATES.wait(timeout=20))
+        return super().write(folder, shard, judged, quarantined)
+
+
+def load_counting(spec):
+    return CountingReplica(spec)
+
+
+def patient_writers(spec, facts):
+    from medim_forge.generator.writers import build_writers
+
+    return [*build_writers(spec, facts), PatientWriter(spec)]
+
+
+OVERLAPPING = Parts(
+    facts=PARTS.facts,
+    replica="tests.generator.shards.test_worker:load_counting",
+    writers="tests.generator.shards.test_worker:patient_writers",
+)
+
+
+def setup(tmp_path: Path, parts: Parts, model_sha256: str | None = None, **compute: int) -> StationSetup:
+    spec = toy_job(tmp_path, compute=compute)
+    sha = model_sha256 or toy_facts(spec).model_sha256
+    store = store_at(spec.output.dir)
+    claim_dataset(store, spec, plan_record(make_plan(spec), model_sha256=sha, versions={}))
+    return StationSetup(spec=spec, store=store, model_sha256=sha, parts=parts, directory=tmp_path)
+
+
+def test_one_shard_generates_while_another_is_written(tmp_path):
+    made = setup(tmp_path, OVERLAPPING)
+    station, plan = Station(made), make_plan(made.spec)
+    station.start()
+    with ThreadPoolExecutor(2) as threads:
+        orders = [threads.submit(station.make, plan.shard(index), Order(shard=index)) for index in range(2)]
+        done = [one.result(timeout=60) for one in orders]
+    assert WAITED == [True], "the first shard was written before the second one began to generate: nothing overlapped"
+    assert max(MOST) == 1, "two shards generated at once on one replica"
+    assert sorted(committed(made.store)) == [0, 1]
+    for one in done:
+        assert isinstance(one, Done)
+        assert one.record is not None
+        assert one.record.files == (), "the driver needs no list of files"
+
+
+def test_a_replica_with_other_weights_than_the_plan_does_not_start(tmp_path):
+    with pytest.raises(ReplicaError, match="a replica found weights"):
+        Station(setup(tmp_path, PARTS, model_sha256="0" * 64)).start()
+
+
+def test_a_shard_keeps_its_turn_until_its_wrongly_dealt_pairs_are_scored(tmp_path):
+    """Otherwise it would wait for all of the next shard's generation, and look as if it hung."""
+    made = setup(tmp_path, PARTS, pairs_per_shard=4)
+    order: list[str] = []
+
+    class Shuffling(ToyReplica):
+        def generate(self, shard):
+            order.append(f"generate {shard.index}")
+            if shard.index == 0:
+                NEXT_WAITS.wait(timeout=20)
+            return super().generate(shard)
+
+        def shuffled(self, pairs, others):
+            order.append(f"shuffle {pairs[0].request.pair_index // 4}")
+            return [0.0] * len(pairs)
+
+    NEXT_WAITS.clear()
+    replica, plan = _in_turn(Shuffling(made.spec)), make_plan(made.spec)
+    judge, folders = build_judge(made.spec), [tmp_path / str(index) for index in range(2)]
+    for folder in folders:
+        folder.mkdir()
+
+    def run(index: int) -> None:
+        if index == 1:
+            NEXT_WAITS.set()
+        run_shard(plan.shard(index), made.spec, replica, judge, [], folders[index])
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(run, 0)
+        while not order:
+            time.sleep(0.01)
+        second = threads.submit(run, 1)
+        first.result(timeout=60)
+        second.result(timeout=60)
+    assert order == ["generate 0", "shuffle 0", "generate 1", "shuffle 1"]

@@ -1,0 +1,112 @@
+"""What may be claimed of an image: view, spacing, scale, and the SOP class that follows."""
+
+from __future__ import annotations
+
+import pydicom.uid as uids
+import pytest
+
+from medim_forge.generator.errors import SpecError
+from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.phantoms import DOMAINS, draw
+from medim_forge.generator.writers.dicom.known import known, stated_view
+from tests.doubles.pairs import make_provenance, make_spec
+
+CR = uids.ComputedRadiographyImageStorage
+DX = uids.DigitalXRayImageStorageForPresentation
+VL = uids.VLMicroscopicImageStorage
+WSM = uids.VLWholeSlideMicroscopyImageStorage
+
+
+def facts(domain="chest_xray", report="PA view.", columns=96, section=None, **changes):
+    return known(make_provenance(**changes), section or DicomSection(), domain, report, columns)
+
+
+@pytest.mark.parametrize(
+    ("report", "view"),
+    [
+        ("PA view. Clear lungs.", "PA"),
+        ("Portable AP projection.", "AP"),
+        ("A single AP radiograph was obtained.", "AP"),
+        ("Upright posteroanterior radiograph.", "PA"),
+        ("Antero-posterior chest film.", "AP"),
+        ("AP view. The prior PA view showed an effusion.", "AP"),
+        ("Compared with the previous PA radiograph, no change.", None),
+        ("PA and lateral views of the chest.", None),
+        ("PA view. A lateral radiograph shows the same.", None),
+        ("Two views: PA view.", None),
+        ("PA view. AP view.", None),
+        ("The main PA is enlarged; the AP window is full.", None),
+        ("The anteroposterior diameter is increased.", None),
+        ("There is a left lateral effusion.", None),
+        ("Clear lungs.", None),
+        ("", None),
+    ],
+)
+def test_the_view_is_the_one_that_the_report_states_beyond_doubt(report, view):
+    assert stated_view(report) == view
+
+
+def test_every_drawn_chest_report_states_the_view_that_was_drawn():
+    drawn = [draw("chest_xray", seed) for seed in range(60)]
+    assert {phantom.attributes["view"] for phantom in drawn} == {"PA", "AP"}
+    assert [stated_view(phantom.report) for phantom in drawn] == [phantom.attributes["view"] for phantom in drawn]
+
+
+def test_the_drawn_field_gives_the_spacing_whatever_the_resolution():
+    assert facts(phantom=True).spacing_mm == pytest.approx(380 / 96)
+    assert facts(phantom=True, columns=192).spacing_mm == pytest.approx(380 / 192)
+    assert facts(phantom=True).sop_class == DX
+
+
+def test_without_spacing_or_view_a_radiograph_claims_less():
+    assert facts(phantom=False).sop_class == CR
+    spaced = DicomSection(imager_pixel_spacing_mm=0.7)
+    found = facts(phantom=False, section=spaced)
+    assert (found.sop_class, found.view, found.spacing_mm) == (DX, "PA", 0.7)
+    unseen = facts(phantom=False, section=spaced, report="Clear lungs.")
+    assert (unseen.sop_class, unseen.view, unseen.spacing_mm) == (CR, None, 0.7)
+
+
+@pytest.mark.parametrize("phantom", [True, False])
+def test_a_given_image_has_no_view_and_no_spacing_whatever_its_generated_report_says(phantom):
+    found = facts(task="image_to_report", phantom=phantom)
+    assert (found.sop_class, found.view, found.spacing_mm) == (CR, None, None)
+    assert found.unannotated is phantom
+
+
+@pytest.mark.parametrize(("section", "sop_class"), [({}, VL), ({"microns_per_pixel": 0.5}, WSM)])
+def test_a_patch_is_a_slide_only_when_its_scale_is_given(section, sop_class):
+    found = facts("pathology", section=DicomSection(**section))
+    assert (found.sop_class, found.microns_per_pixel) == (sop_class, section.get("microns_per_pixel"))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_secondary_capture_claims_no_modality(domain):
+    found = facts(domain, section=DicomSection(sop_class="secondary_capture"))
+    assert found.sop_class == uids.SecondaryCaptureImageStorage
+    assert (found.view, found.spacing_mm, found.microns_per_pixel) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("dicom", "changes", "words"),
+    [
+        ({"imager_pixel_spacing_mm": 0.2}, {}, "phantom has its own"),
+        ({"microns_per_pixel": 0.5}, {"prompts": [{"domain": "chest_xray", "pairs": 1}]}, "pathology images, and this"),
+        ({"microns_per_pixel": 0.5, "sop_class": "secondary_capture"}, {}, "secondary_capture claims none"),
+        (
+            {"microns_per_pixel": 0.5},
+            {
+                "prompts": [],
+                "task": "image_to_report",
+                "inputs": {"source": "phantoms", "domain": "pathology", "pairs": 1},
+            },
+            "is of generated images",
+        ),
+        ({"microns_per_pixel": 0}, {}, r"output\.dicom\.microns_per_pixel"),
+        ({"transfer_syntax": "jpeg"}, {}, r"output\.dicom\.transfer_syntax"),
+        ({"archive": "rar"}, {}, r"output\.dicom\.archive"),
+    ],
+)
+def test_a_scale_that_nobody_can_know_is_refused_with_the_job(dicom, changes, words):
+    with pytest.raises(SpecError, match=words):
+        make_spec(output={"dir": "out/x", "dicom": dicom}, **changes)

@@ -8,11 +8,11 @@ from medim_forge.generator.errors import DrainedError
 from medim_forge.generator.events import Progress
 from medim_forge.generator.executors.drain import drain_on_sigterm
 from medim_forge.generator.records import ReplicaFacts, Shard
-from medim_forge.generator.shards import Failure, Schedule, Station, StationSetup
+from medim_forge.generator.shards import Failure, Schedule, Worker, WorkerSetup
 
 
 def run_local(
-    setup: StationSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
+    setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
 ) -> ReplicaFacts:
     """Every outstanding shard is committed.
 
@@ -29,18 +29,18 @@ def run_local(
         DrainedError: SIGTERM came; the shard that ran was finished.
         MedimError: the job cannot go on.
     """
-    station = Station(setup)
-    facts = station.start()
+    worker = Worker(setup)
+    facts = worker.start()
     with drain_on_sigterm() as draining:
         while not schedule.finished():
             order = schedule.next()
             assert order is not None
-            outcome = station.make(shard_of(order.shard), order)
+            outcome = worker.make(shard_of(order.shard), order)
             if isinstance(outcome, Failure):
                 progress.tell("failed", f"shard {order.shard}, attempt {order.attempt}: {outcome.error}")
                 schedule.failed(order, outcome)
-                station = Station(setup)
-                station.start()
+                worker = Worker(setup)
+                worker.start()
             else:
                 schedule.succeeded(order)
                 if outcome.note:

@@ -148,7 +148,7 @@ def build_decide(spec: Filtered, actions: Sequence[Action] = ("drop", "regenerat
     rules = {
         name: rule for name, rule in policy(spec).items() if name != near_duplicates.NAME and rule.action in actions
     }
-    # Judges of other distributions are not needed, nor the words of `nonwords`: their numbers are there.
+    # Plugins are not needed, nor the words of `nonwords`: their numbers are there.
     built = {name: FILTERS[name](rule) for name, rule in rules.items() if name in FILTERS and name != wording.NONWORDS}
     deciders = {name: one for name, one in built.items() if isinstance(one, Decider)}
     thresholds = {name: Threshold.of(rule) for name, rule in rules.items()}
@@ -181,7 +181,7 @@ def judged_by(one: Filter, pair: Pair) -> Verdict:
 def score_names(spec: Filtered) -> tuple[str, ...]:
     """Every score that `build_judge` gives, in column order.
 
-    The same for every job, so that datasets can be joined, but for the judges of other distributions, which come last.
+    The same for every job, so that datasets can be joined, but for the plugins, which come last.
     """
     return (*SCORES, *(rule.name for rule in spec.filters if rule.name.startswith(plugins.PREFIX)))
 

@@ -70,7 +70,7 @@ def both_ways(report: float, image: float) -> float:
 
 
 def false_positive_rate(rule: FilterRule) -> float | None:
-    """The share of wrongly dealt pairs that the job accepts, or None where it sets none.
+    """The share of mismatched pairs that the job accepts, or None where it sets none.
 
     Raises:
         SpecError: it is not between 0 and 1.

@@ -24,9 +24,7 @@ OWN_FILTERS = (
     "near_duplicates",
 )
 UNIT_FILTERS = ("image_stats", "report_form", "nonwords", "duplicates", "near_duplicates")  # scores in [0, 1]
-_OTHER_FILTER = re.compile(
-    r"x_[a-z0-9_]{1,30}"
-)  # judges of other distributions, see `medim_forge.generator.filters.plugins`
+_OTHER_FILTER = re.compile(r"x_[a-z0-9_]{1,30}")  # plugins, see `medim_forge.generator.filters.plugins`
 
 
 def known_filter(name: str) -> str:

@@ -50,8 +50,8 @@ _SCORES |= {f"label_{name}": f"{name.replace('_', ' ')}: 1 asserted, 0 denied, -
 
 
 def described(score: str) -> str:
-    """What a score says; of a judge of another distribution only that it is its."""
+    """What a score says; of a plugin only that it is its."""
     known = _SCORES.get(score)
     if known is None:
-        return f"Number of the judge {score} of another distribution; null when it is not defined."
+        return f"Number of the plugin {score}; null when it is not defined."
     return f"{known[0].upper()}{known[1:]}; null when it is not defined."

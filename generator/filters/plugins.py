@@ -23,7 +23,7 @@ LOCAL = ("/", "./", "../")
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """A judge of another distribution; it is loaded when the first pair is judged.
+    """A plugin; it is loaded when the first pair is judged.
 
     Attributes:
         name: as the job names it, `x_` first; also of its one score.

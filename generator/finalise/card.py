@@ -36,7 +36,7 @@ def dataset_card(
         provenance: of the job.
         tally: over the shards.
         view: what `data/` holds.
-        calibration: what wrongly dealt pairs say, by domain.
+        calibration: what mismatched pairs say, by domain.
         privacy: what a test against training data found; None where there was none.
     """
     return render(

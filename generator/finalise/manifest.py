@@ -43,7 +43,7 @@ def manifest_head(
         facts: of the replica that ran.
         tally: over the shards.
         view: what `data/` holds.
-        calibration: what wrongly dealt pairs say, by domain.
+        calibration: what mismatched pairs say, by domain.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -97,7 +97,7 @@ def _policy(spec: GenerateSpec) -> dict[str, Any]:
 def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration]) -> list[str]:
     """What a person should know before using the dataset."""
     few = [
-        f"agreement: options.max_false_positives sets no bound for {domain}: {one.controls} wrongly dealt pairs could "
+        f"agreement: options.max_false_positives sets no bound for {domain}: {one.controls} mismatched pairs could "
         f"be scored, and a share of {one.rate:g} needs {least_controls(one.rate)}"
         for domain, one in calibration.items()
         if one.bound is None

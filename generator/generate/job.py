@@ -15,7 +15,7 @@ from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
 from medim_forge.generator.records import ReplicaFacts, Shard, ShardRecord
 from medim_forge.generator.selection import Growth
-from medim_forge.generator.shards import Parts, Schedule, StationSetup
+from medim_forge.generator.shards import Parts, Schedule, WorkerSetup
 from medim_forge.generator.shards.worker import imported
 from medim_forge.generator.store import SUCCESS, Store, store_at
 
@@ -91,7 +91,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         missing = list(growth.more())
     if missing:
         store.remove(SUCCESS)
-        setup = StationSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
+        setup = WorkerSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
         schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
         facts = _execute(setup, schedule, growth.shard, progress, local=local)
     made, plan = growth.plan.shards - len(done), growth.plan
@@ -106,7 +106,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
 
 
 def _execute(
-    setup: StationSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress, *, local: bool
+    setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress, *, local: bool
 ) -> ReplicaFacts:
     if local:
         from medim_forge.generator.executors.local import run_local

@@ -32,7 +32,7 @@ LEAST_CONTROLS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What wrongly dealt pairs of a domain say.
+    """What mismatched pairs of a domain say.
 
     Attributes:
         rate: the share of them that may pass.
@@ -70,7 +70,7 @@ class ViewPolicy:
         decide: the rules on stored scores; None takes the verdict of the shard.
         again: reasons of the rules whose action is `regenerate`, on stored scores; None for no such rule.
         flags: reasons of the rules whose action is `keep`, on stored scores; None for no such rule.
-        calibration: what wrongly dealt pairs say, by domain; empty where the job asks for no rate.
+        calibration: what mismatched pairs say, by domain; empty where the job asks for no rate.
         near: rows that were taken, and how like them a further one may be; None compares nothing.
         actions: of the filters that are decided here, by name.
     """
@@ -157,7 +157,7 @@ def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, re
 
 
 def calibrate(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, Calibration]:
-    """What wrongly dealt pairs agree, by domain: the agreement that a share `rate` of them exceeds.
+    """What mismatched pairs agree, by domain: the agreement that a share `rate` of them exceeds.
 
     A domain with fewer than `least_controls` of them has no bound: no rate can be told from so few.
     """

@@ -16,7 +16,7 @@ from medim_forge.generator.store import Store, shard_name
 
 
 def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:
-    """What wrongly dealt pairs agree, over every judged pair of the dataset."""
+    """What mismatched pairs agree, over every judged pair of the dataset."""
     names = (f"{shard_name(index)}/{name}" for index in range(shards) for name in (PAIRS_FILE, REJECTED_FILE))
     for source in store.sources(names):
         yield from pq.read_table(source, columns=list(CONTROL_COLUMNS)).to_pylist()

@@ -1,6 +1,6 @@
 """What happens to one shard, and which shard goes next: no Ray, no torch."""
 
 from medim_forge.generator.shards.schedule import Failure, Order, Schedule
-from medim_forge.generator.shards.worker import Parts, Station, StationSetup
+from medim_forge.generator.shards.worker import Parts, Worker, WorkerSetup
 
-__all__ = ["Failure", "Order", "Parts", "Schedule", "Station", "StationSetup"]
+__all__ = ["Failure", "Order", "Parts", "Schedule", "Worker", "WorkerSetup"]

@@ -1,4 +1,4 @@
-"""What the pairs of one shard say about each other: copies, near-copies, and agreement with reports dealt wrongly.
+"""What the pairs of one shard say about each other: copies, near-copies, and agreement with mismatched reports.
 
 All of it depends on the set of the shard's pairs, not on their order. `medim reproduce` makes one pair alone and
 therefore leaves these scores out.

@@ -52,8 +52,8 @@ class Done:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StationSetup:
-    """All that a station needs to know.
+class WorkerSetup:
+    """All that a worker needs to know.
 
     Attributes:
         spec: the job.
@@ -87,7 +87,7 @@ class _OneAtATime:
 
 
 class _ShufflesToo(_OneAtATime):
-    """The same of a replica that can score pairs whose reports are dealt wrongly."""
+    """The same of a replica that can score pairs whose reports are mismatched."""
 
     def __init__(self, replica: Replica, shuffler: Shuffler) -> None:
         super().__init__(replica)
@@ -102,13 +102,13 @@ def _in_turn(replica: Replica) -> Replica:
     return _ShufflesToo(replica, replica) if isinstance(replica, Shuffler) else _OneAtATime(replica)
 
 
-class Station:
+class Worker:
     """A replica with its judge and writers. Cheap to construct; `start` loads.
 
     Several threads may call `make`: while one generates, another judges, writes and commits what it generated before.
     """
 
-    def __init__(self, setup: StationSetup) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         self._spec = setup.spec
         self._store = setup.store
         self._model_sha256 = setup.model_sha256
@@ -116,7 +116,7 @@ class Station:
         self._directory = setup.directory
 
     def host(self) -> str:
-        """The machine's name; an answer says that the station has a place."""
+        """The machine's name; an answer says that the worker has a place."""
         return socket.gethostname()
 
     def start(self) -> ReplicaFacts:

@@ -17,11 +17,11 @@ from medim_forge.generator.executors.cluster.pool import Pool
 from medim_forge.generator.executors.drain import drain_on_sigterm
 from medim_forge.generator.executors.resources import places
 from medim_forge.generator.records import ReplicaFacts, Shard
-from medim_forge.generator.shards import Schedule, StationSetup
+from medim_forge.generator.shards import Schedule, WorkerSetup
 
 
 def run_on_ray(
-    setup: StationSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
+    setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
 ) -> ReplicaFacts:
     """Every outstanding shard is committed.
 

@@ -19,7 +19,7 @@ from medim_forge.generator.executors.cluster.metrics import JobMetrics
 from medim_forge.generator.executors.drain import grace_s
 from medim_forge.generator.executors.resources import too_few
 from medim_forge.generator.records import ReplicaFacts, Shard
-from medim_forge.generator.shards import Failure, Order, Schedule, Station, StationSetup
+from medim_forge.generator.shards import Failure, Order, Schedule, Worker, WorkerSetup
 from medim_forge.generator.shards.worker import Done
 
 TICK_S = 0.5
@@ -64,7 +64,7 @@ class Pool:
 
     def __init__(
         self,
-        setup: StationSetup,
+        setup: WorkerSetup,
         size: int,
         schedule: Schedule,
         shard_of: Callable[[int], Shard],
@@ -78,7 +78,7 @@ class Pool:
         self._facts: ReplicaFacts | None = None
         self._failed_starts = 0
         self._placed_at = time.monotonic()
-        self._actor_class = ray.remote(Station).options(
+        self._actor_class = ray.remote(Worker).options(
             num_cpus=self._compute.threads_per_replica,
             num_gpus=self._compute.gpus_per_replica,
             max_restarts=0,
@@ -243,6 +243,6 @@ class Pool:
 
 
 def _cause(error: RayTaskError) -> MedimError:
-    """What a station raised, as it raised it."""
+    """What a worker raised, as it raised it."""
     cause = error.cause
     return cause if isinstance(cause, MedimError) else ReplicaError(f"a replica failed outside any shard: {error}")

@@ -1,4 +1,4 @@
-"""Judges of other distributions, with the worked example and a tiny CLIP made on the spot."""
+"""Plugins, with the worked example and a tiny CLIP made on the spot."""
 
 import math
 import sys

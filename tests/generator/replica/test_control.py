@@ -1,4 +1,4 @@
-"""The control of the agreement score: reports dealt wrongly, scored in the pieces that they were sampled in."""
+"""The control of the agreement score: mismatched pairs, scored in the pieces that they were sampled in."""
 
 from __future__ import annotations
 

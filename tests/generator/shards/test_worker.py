@@ -15,7 +15,7 @@ from medim_forge.generator.plan.plan import make_plan, plan_record
 from medim_forge.generator.plan.stored import claim_dataset
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.shards.schedule import Order
-from medim_forge.generator.shards.worker import Done, Parts, Station, StationSetup, _in_turn
+from medim_forge.generator.shards.worker import Done, Parts, Worker, WorkerSetup, _in_turn
 from medim_forge.generator.store.places import committed, store_at
 from tests.doubles.toy_replica import PARTS, FaultyWriter, ToyReplica, toy_facts, toy_job
 
@@ -65,20 +65,20 @@ OVERLAPPING = Parts(
 )
 
 
-def setup(tmp_path: Path, parts: Parts, model_sha256: str | None = None, **compute: int) -> StationSetup:
+def setup(tmp_path: Path, parts: Parts, model_sha256: str | None = None, **compute: int) -> WorkerSetup:
     spec = toy_job(tmp_path, compute=compute)
     sha = model_sha256 or toy_facts(spec).model_sha256
     store = store_at(spec.output.dir)
     claim_dataset(store, spec, plan_record(make_plan(spec), model_sha256=sha, versions={}))
-    return StationSetup(spec=spec, store=store, model_sha256=sha, parts=parts, directory=tmp_path)
+    return WorkerSetup(spec=spec, store=store, model_sha256=sha, parts=parts, directory=tmp_path)
 
 
 def test_one_shard_generates_while_another_is_written(tmp_path):
     made = setup(tmp_path, OVERLAPPING)
-    station, plan = Station(made), make_plan(made.spec)
-    station.start()
+    worker, plan = Worker(made), make_plan(made.spec)
+    worker.start()
     with ThreadPoolExecutor(2) as threads:
-        orders = [threads.submit(station.make, plan.shard(index), Order(shard=index)) for index in range(2)]
+        orders = [threads.submit(worker.make, plan.shard(index), Order(shard=index)) for index in range(2)]
         done = [one.result(timeout=60) for one in orders]
     assert WAITED == [True], "the first shard was written before the second one began to generate: nothing overlapped"
     assert max(MOST) == 1, "two shards generated at once on one replica"
@@ -91,7 +91,7 @@ def test_one_shard_generates_while_another_is_written(tmp_path):
 
 def test_a_replica_with_other_weights_than_the_plan_does_not_start(tmp_path):
     with pytest.raises(ReplicaError, match="a replica found weights"):
-        Station(setup(tmp_path, PARTS, model_sha256="0" * 64)).start()
+        Worker(setup(tmp_path, PARTS, model_sha256="0" * 64)).start()
 
 
 def test_a_shard_keeps_its_turn_until_its_wrongly_dealt_pairs_are_scored(tmp_path):

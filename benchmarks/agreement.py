@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from medim_forge.generator.dataset.reader import open_dataset
 from medim_forge.generator.filters.agreement import both_ways
 from medim_forge.generator.phantoms import DOMAINS, OPENING
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from medim_forge.model.medim import Given, Medim
 
 BATCH = 16

@@ -23,12 +23,11 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from benchmarks.context import ROOT, context, deliver, parser
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from medim_forge.model.config import medim
-from medim_forge.model.convert.convert import Request, convert
+from medim_forge.model.convert import Request, convert
 from medim_forge.model.convert.text import ADDED, SPECIALS
-from medim_forge.model.network.backbone import Backbone
-from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model.network import Backbone, Vqgan
 
 BLOCK = 1 << 24
 

@@ -28,9 +28,10 @@ from medim_forge.generator.phantoms import OPENING, draw, read_findings
 from medim_forge.generator.records import Domain, Pair, PairRequest, Prompt
 from medim_forge.generator.similarity.nearest import NearIndex
 from medim_forge.generator.similarity.signature import sign
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
+from medim_forge.model.cost import LEAN_RATIOS, MASK_RATIOS
 from medim_forge.model.medim import Given, Medim
-from medim_forge.model.scoring import LEAN_RATIOS, MASK_RATIOS, Scores
+from medim_forge.model.scoring import Scores
 from medim_forge.model.text import TextError
 
 BATCH = 16

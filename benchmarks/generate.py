@@ -27,9 +27,8 @@ from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.records import Judged
 from medim_forge.generator.replica.load import load_replica
 from medim_forge.generator.writers import build_writers
-from medim_forge.model.checkpoint import folder as checkpoint
-from medim_forge.model.network.backbone import Backbone
-from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model import checkpoint
+from medim_forge.model.network import Backbone, Vqgan
 
 
 @dataclass

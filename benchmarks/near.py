@@ -29,7 +29,7 @@ from medim_forge.generator.records import Domain
 from medim_forge.generator.similarity.copies import NearCopies
 from medim_forge.generator.similarity.nearest import NearIndex, chosen
 from medim_forge.generator.similarity.signature import Signature, minhash, phash
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from medim_forge.model.medim import Medim
 
 BLOCK = 2000

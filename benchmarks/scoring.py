@@ -25,8 +25,8 @@ from medim_forge.generator.records import Judged
 from medim_forge.generator.replica.load import load_replica
 from medim_forge.generator.replica.replica import MedimReplica
 from medim_forge.generator.shards.compare import related, signature_of
-from medim_forge.model.checkpoint import folder as checkpoint
-from medim_forge.model.sampling.corrected import Sampler
+from medim_forge.model import checkpoint
+from medim_forge.model.sampling import Sampler
 from medim_forge.model.scoring import Scorer
 
 TASKS = {"joint": "quickstart", "report_to_image": "report_to_image", "image_to_report": "image_to_report"}

@@ -14,16 +14,22 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
+from medim_forge.model.cost import MASK_RATIOS
 from medim_forge.model.layout import LayoutError
-from medim_forge.model.network.conditioning import Conditioned, conditioning_ids, stated_size
-from medim_forge.model.network.row_cache import Remembered
-from medim_forge.model.network.vqgan import Vqgan, to_pixels, to_uint8
-from medim_forge.model.sampling.corrected import Sampler
-from medim_forge.model.sampling.noise import CounterDraws
-from medim_forge.model.sampling.official import OfficialSampling, logits_by_row, sample_official
-from medim_forge.model.sampling.settings import Batch, Sampled, Sampling, SamplingError
-from medim_forge.model.scoring import MASK_RATIOS, Scorer, by_sentence
+from medim_forge.model.network import Conditioned, RowCache, Vqgan, conditioning_ids, stated_size, to_pixels, to_uint8
+from medim_forge.model.sampling import (
+    Batch,
+    CounterDraws,
+    OfficialSampling,
+    Sampled,
+    Sampler,
+    Sampling,
+    SamplingError,
+    logits_by_row,
+    sample_official,
+)
+from medim_forge.model.scoring import Scorer, by_sentence
 from medim_forge.model.text import TextError
 from medim_forge.model.values import Given, Made
 
@@ -41,7 +47,7 @@ class Medim:
         self._backbone, self._tokenizers = parts.backbone, parts.image_tokenizers
         self.device = parts.backbone.embed_tokens.weight.device
         self._read = self.layout.read_positions().to(self.device)
-        self.remembered = Remembered()
+        self.row_cache = RowCache()
 
     @staticmethod
     def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Medim:
@@ -71,7 +77,7 @@ class Medim:
         conventions = self.config.conventions
         sizes = [row.size or stated_size(conventions, row.domain) for row in rows]
         ids_BC = conditioning_ids(conventions, self.text, sizes)
-        return Conditioned(self, None if ids_BC is None else ids_BC.to(self.device), self.remembered)
+        return Conditioned(self, None if ids_BC is None else ids_BC.to(self.device), self.row_cache)
 
     def tokenizer_of(self, domain: str) -> int:
         """Index of the image tokenizer that serves a domain.

@@ -127,7 +127,7 @@ def test_a_job_for_the_published_weights_makes_its_dataset_and_carries_their_ter
 
 def test_the_training_job_makes_a_checkpoint(tmp_path, monkeypatch):
     from medim_forge.generator.training.job import run
-    from medim_forge.model.checkpoint.folder import load
+    from medim_forge.model.checkpoint import load
 
     monkeypatch.setattr("medim_forge.generator.training.job.VALIDATION_ROWS", 8)
     job = values("train_phantom.yaml", tmp_path / "out", threads=1)

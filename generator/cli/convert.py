@@ -32,10 +32,9 @@ def convert_text(
     Raises:
         ConvertError: the sources cannot become one.
     """
-    from medim_forge.model.checkpoint.folder import CheckpointError
+    from medim_forge.model.checkpoint import CheckpointError
     from medim_forge.model.config import ConfigError
-    from medim_forge.model.convert.card import OFFICIAL_TERMS
-    from medim_forge.model.convert.convert import Request, convert
+    from medim_forge.model.convert import OFFICIAL_TERMS, Request, convert
 
     weights, sizes = _vqgan(vqgan)
     try:

@@ -36,9 +36,9 @@ from medim_forge.generator.phantoms import DOMAINS, FINDINGS, read_findings, rea
 from medim_forge.generator.records import Task
 from medim_forge.generator.store import SUCCESS
 from medim_forge.generator.training.tokenizer import psnr
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from medim_forge.model.medim import Medim
-from medim_forge.model.network.vqgan import to_uint8
+from medim_forge.model.network import to_uint8
 
 TASKS: tuple[Task, ...] = ("joint", "report_to_image", "image_to_report")
 # Phantoms that neither training, validation nor a probe has seen.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medim_forge.generator.templates import render
-from medim_forge.model.checkpoint.folder import load, read_config
+from medim_forge.model.checkpoint import load, read_config
 
 TASKS = ("joint", "report_to_image", "image_to_report")
 

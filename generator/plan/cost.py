@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan.plan import Plan
+from medim_forge.model import cost as model_cost
+from medim_forge.model.cost import WRITTEN_SHARE, affordable
+from medim_forge.model.folders import CheckpointError, resolve
 
 # Sustained FLOP/s of one device: an H200 at the useful rate of a fused engine, and one CPU thread with AVX-512.
 GPU_FLOPS = {"float32": 4.0e13, "bfloat16": 6.0e14, "float16": 6.0e14}
 THREAD_FLOPS = {"float32": 4.5e10, "bfloat16": 1.0e11, "float16": 1.0e10}
-# The agreement scores read two mask sets, or one, or one with a control for every fourth pair: the most that takes no
-# more than this share of sampling. Control included, and as if no row were remembered.
-SCORING_ROWS = (11.0, 5.0, 3.5)
-SHARE_OF_SAMPLING = 0.25
-# How much of the report slots a report fills that is written until it ends; 13 of 24 is what was measured.
-WRITTEN = 0.5
 _BACKBONE_SIZES = ("hidden_size", "layers", "heads", "head_dim", "kv_heads", "intermediate_size")
 
 
@@ -80,8 +75,7 @@ def rows_per_pair(spec: GenerateSpec) -> float:
         SpecError: the checkpoint is missing or has no readable config.
     """
     sampling = sampling_rows(spec)
-    fitting = (rows for rows in SCORING_ROWS if rows <= SHARE_OF_SAMPLING * sampling)
-    return sampling + next(fitting, SCORING_ROWS[-1])
+    return sampling + affordable(sampling).rows()
 
 
 def sampling_rows(spec: GenerateSpec) -> float:
@@ -110,7 +104,7 @@ def text_steps(spec: GenerateSpec) -> float:
     if sampling.method == "maskgit" and sampling.text_reveal == "sequential":
         layout, _ = _sizes(spec)
         if layout.get("end_id") is not None:
-            return WRITTEN * float(layout["report_slots"])
+            return WRITTEN_SHARE * float(layout["report_slots"])
     return sampling.text_steps
 
 
@@ -121,17 +115,16 @@ def row_flops(spec: GenerateSpec) -> float:
         SpecError: the checkpoint is missing or has no readable config.
     """
     layout, backbone = _sizes(spec)
-    width, layers = backbone["hidden_size"], backbone["layers"]
-    attended = backbone["heads"] * backbone["head_dim"]
-    projected = width * (2 * attended + 2 * backbone["kv_heads"] * backbone["head_dim"])
-    linear = layers * (projected + 3 * width * backbone["intermediate_size"])
     length = layout["report_slots"] + layout["image_slots"]
-    return float(2 * length * linear + 4 * length**2 * attended * layers)
+    return model_cost.row_flops(length=length, **{name: backbone[name] for name in _BACKBONE_SIZES})
 
 
 def _sizes(spec: GenerateSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Layout and backbone of the job's checkpoint, with all the sizes that are asked for here."""
-    path = checkpoint_folder(spec) / "config.json"
+    try:
+        path = resolve(spec.model.checkpoint) / "config.json"
+    except CheckpointError as error:
+        raise SpecError(f"{spec.source}: model.checkpoint: {error}") from error
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         layout, backbone = dict(config["layout"]), dict(config["backbone"])
@@ -142,23 +135,3 @@ def _sizes(spec: GenerateSpec) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{spec.source}: model.checkpoint = {spec.model.checkpoint!r}: {path} is no model config ({error!r}). "
             "Give a folder that `medim run` of a train job made, or `phantom`."
         ) from error
-
-
-def checkpoint_folder(spec: GenerateSpec) -> Path:
-    """The folder of the job's weights.
-
-    Raises:
-        SpecError: it does not exist.
-    """
-    folder = Path(spec.model.checkpoint)
-    if spec.model.checkpoint == "phantom":
-        package = find_spec("model")
-        assert package is not None
-        assert package.submodule_search_locations
-        folder = Path(package.submodule_search_locations[0], "weights", "phantom")
-    if not (folder / "config.json").is_file():
-        raise SpecError(
-            f"{spec.source}: model.checkpoint = {spec.model.checkpoint!r}: there is no config.json in {folder}. "
-            "Give the folder of a checkpoint, or `phantom` for the embedded one."
-        )
-    return folder

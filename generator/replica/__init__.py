@@ -1,1 +1,6 @@
-"""A loaded model that carries out shards. `load.load_replica` is how a worker gets one."""
+"""A loaded model that carries out shards: besides training and experiments, the only room with torch."""
+
+from medim_forge.generator.replica.load import checkpoint_facts, load_replica
+from medim_forge.generator.replica.replica import MedimReplica
+
+__all__ = ["MedimReplica", "checkpoint_facts", "load_replica"]

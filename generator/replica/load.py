@@ -12,13 +12,13 @@ from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan.prompts import compose
 from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.replica.replica import MedimReplica
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from medim_forge.model.config import ConfigError
 from medim_forge.model.layout import LayoutError
 from medim_forge.model.medim import Medim
 from medim_forge.model.text import TextError
 
-_PACKAGES = ("numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
+PACKAGES = ("numpy", "pillow", "safetensors", "tokenizers", "torch", "transformers")
 
 
 def checkpoint_facts(spec: GenerateSpec) -> ReplicaFacts:
@@ -32,7 +32,7 @@ def checkpoint_facts(spec: GenerateSpec) -> ReplicaFacts:
         digest, terms = checkpoint.sha256(folder), checkpoint.training_data_terms(folder)
     except (checkpoint.CheckpointError, ConfigError, OSError) as error:
         raise ReplicaError(f"model.checkpoint: {error}") from error
-    versions = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return ReplicaFacts(
         model_sha256=digest, device=_device_name(_device(spec)), versions=versions, training_data_terms=terms
     )

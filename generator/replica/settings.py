@@ -5,8 +5,7 @@ from __future__ import annotations
 from medim_forge.generator.errors import ReplicaError, SpecError
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.model.medim import Medim
-from medim_forge.model.sampling.official import OfficialSampling
-from medim_forge.model.sampling.settings import Sampling
+from medim_forge.model.sampling import OfficialSampling, Sampling
 
 
 def corrected_sampling(spec: GenerateSpec) -> Sampling:

@@ -24,7 +24,7 @@ from medim_forge.model.config import MedimConfig
 from medim_forge.model.layout import TokenLayout
 from medim_forge.model.loss import Corrupted, CorruptionMix, corrupt_mix, weighted_cross_entropy
 from medim_forge.model.network.backbone import Backbone, Layer
-from medim_forge.model.sampling.schedule import sigma
+from medim_forge.model.sampling import sigma
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,12 +26,10 @@ from medim_forge.generator.training.data import (
     report_tokenizer,
 )
 from medim_forge.generator.training.tokenizer import TokenizerPlan, psnr, reconstruct, train_tokenizer
-from medim_forge.model import config
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint, config
 from medim_forge.model.config import MedimConfig
 from medim_forge.model.loss import CorruptionMix
-from medim_forge.model.network.backbone import Backbone
-from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model.network import Backbone, Vqgan
 from medim_forge.model.text import ReportTokenizer
 
 VALIDATION_ROWS = 512

@@ -22,7 +22,7 @@ from torch import Tensor
 from medim_forge.generator.training.data import stream
 from medim_forge.generator.training.state import Snapshot, cooldown
 from medim_forge.model.config import VqganConfig
-from medim_forge.model.network.vqgan import Vqgan, to_pixels, to_uint8
+from medim_forge.model.network import Vqgan, to_pixels, to_uint8
 
 
 @dataclass(frozen=True, kw_only=True)

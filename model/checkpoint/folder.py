@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +16,19 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from medim_forge.model.checkpoint.tensors import WeightsError, index_name, read_tensors, stored_tensors, weight_files
+from medim_forge.model.checkpoint.tensors import (
+    WeightsError,
+    index_name,
+    listed,
+    misfits,
+    read_tensors,
+    stored_tensors,
+    weight_files,
+)
 from medim_forge.model.config import MedimConfig
-from medim_forge.model.network.backbone import Backbone
-from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model.folders import CheckpointError
+from medim_forge.model.network import Backbone, Vqgan
 from medim_forge.model.text import ReportTokenizer
-
-EMBEDDED = {"phantom": Path(__file__).resolve().parents[1] / "weights" / "phantom"}
-
-
-class CheckpointError(ValueError):
-    """A checkpoint folder that cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +46,6 @@ class Checkpoint:
     backbone: Backbone
     image_tokenizers: tuple[Vqgan, ...]
     text: ReportTokenizer
-
-
-def resolve(name: str) -> Path:
-    """The folder a job's `model.checkpoint` means: `phantom` is the embedded one, anything else a path.
-
-    Raises:
-        CheckpointError: no such folder, or it is no checkpoint.
-    """
-    folder = EMBEDDED.get(name, Path(name))
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"checkpoint {name!r}: {folder} is not a folder; give a checkpoint folder or one of: {', '.join(EMBEDDED)}"
-        )
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"checkpoint {name!r}: {folder} has no config.json, so it is not a checkpoint of this project"
-        )
-    return folder
 
 
 def _files(folder: Path, config: MedimConfig) -> Iterator[Path]:
@@ -167,7 +151,7 @@ def _fill(module: nn.Module, folder: Path, stem: str, dtype: torch.dtype, device
     """The module holds the stored tensors, brought to the device one by one: never two copies of a file in memory."""
     files = _weight_files(folder, stem)
     try:
-        stored = {name: one.shape for file in files for name, one in stored_tensors(file).items()}
+        stored = {name: tensor.shape for file in files for name, tensor in stored_tensors(file).items()}
         problems = misfits({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, stored)
         loaded: dict[str, Tensor] = {}
         for file in files if not problems else ():
@@ -184,21 +168,3 @@ def _fill(module: nn.Module, folder: Path, stem: str, dtype: torch.dtype, device
         )
     module.load_state_dict(loaded, strict=True, assign=True)
     module.eval().requires_grad_(False)
-
-
-def misfits(wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What is missing, unexpected or of another shape among stored tensors."""
-    problems = [f"{name} is missing" for name in wanted if name not in stored]
-    problems += [f"{name} is not a tensor of this model" for name in stored if name not in wanted]
-    problems += [
-        f"{name} is {stored[name]}, config says {shape}"
-        for name, shape in wanted.items()
-        if name in stored and stored[name] != shape
-    ]
-    return problems
-
-
-def listed(problems: Sequence[str]) -> str:
-    """The first problems, and how many more there are."""
-    more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-    return f"{'; '.join(problems[:5])}{more}"

@@ -102,13 +102,13 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
     """
     with opened(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        unknown = {name: one.get_dtype() for name, one in slices.items() if one.get_dtype() not in DTYPES}
+        unknown = {name: part.get_dtype() for name, part in slices.items() if part.get_dtype() not in DTYPES}
         if unknown:
             name, dtype = next(iter(unknown.items()))
             raise WeightsError(f"{path}: {name} is of type {dtype}, which no weight of this model has")
         return {
-            name: Stored(file=path, shape=tuple(one.get_shape()), dtype=DTYPES[one.get_dtype()])
-            for name, one in slices.items()
+            name: Stored(file=path, shape=tuple(part.get_shape()), dtype=DTYPES[part.get_dtype()])
+            for name, part in slices.items()
         }
 
 
@@ -129,6 +129,24 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> Iterator[tup
     with opened(path, device) as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping
             yield name, file.get_tensor(name)
+
+
+def misfits(wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What is missing, unexpected or of another shape among stored tensors."""
+    problems = [f"{name} is missing" for name in wanted if name not in stored]
+    problems += [f"{name} is not a tensor of this model" for name in stored if name not in wanted]
+    problems += [
+        f"{name} is {stored[name]}, config says {shape}"
+        for name, shape in wanted.items()
+        if name in stored and stored[name] != shape
+    ]
+    return problems
+
+
+def listed(problems: Sequence[str]) -> str:
+    """The first problems, and how many more there are."""
+    more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+    return f"{'; '.join(problems[:5])}{more}"
 
 
 def write_shards(

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from medim_forge.model.checkpoint.folder import CheckpointError, listed, misfits
+from medim_forge.model.checkpoint import CheckpointError
+from medim_forge.model.checkpoint.tensors import listed, misfits
 from medim_forge.model.config import VqganConfig
 from medim_forge.model.network.vqgan import Vqgan
 

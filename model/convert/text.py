@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medim_forge.model.checkpoint.folder import CheckpointError
+from medim_forge.model.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medim_forge.model.checkpoint.folder import CheckpointError
+from medim_forge.model.checkpoint import CheckpointError
 from medim_forge.model.checkpoint.tensors import Stored, WeightsError, indexed_files, opened, read_index, stored_tensors
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")

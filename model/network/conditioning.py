@@ -14,7 +14,7 @@ from torch import Tensor
 
 from medim_forge.model.conventions import Conventions
 from medim_forge.model.layout import ABSENT, TokenLayout
-from medim_forge.model.network.row_cache import Remembered
+from medim_forge.model.network.row_cache import RowCache
 from medim_forge.model.sampling.schedule import sigma
 from medim_forge.model.text import ReportTokenizer, TextError
 
@@ -40,12 +40,12 @@ class Conditioned:
     Args:
         network: which.
         conditioning_BC: int64, rows filled up with `ABSENT`; None for a network without conditioning.
-        remembered: what the network said of rows that were read alone.
+        cache: of rows that the network read alone.
     """
 
-    def __init__(self, network: ConditionedNetwork, conditioning_BC: Tensor | None, remembered: Remembered) -> None:
+    def __init__(self, network: ConditionedNetwork, conditioning_BC: Tensor | None, cache: RowCache) -> None:
         self.layout = network.layout
-        self._network, self._conditioning_BC, self._remembered = network, conditioning_BC, remembered
+        self._network, self._conditioning_BC, self._cache = network, conditioning_BC, cache
 
     def hidden(self, state_BS: Tensor, sigma_B: Tensor) -> Tensor:
         """Hidden states [B, S, D] of the batch, or of several versions of it one below the other."""
@@ -59,18 +59,18 @@ class Conditioned:
         return self.hidden(state_BS, sigma(t_B))
 
     def read_alone(self, state_BS: Tensor, t_B: Tensor) -> Tensor:
-        """Hidden states of the batch, each row read by itself or remembered; see `Denoiser`."""
+        """Hidden states of the batch, each row read by itself or found in the cache; see `Denoiser`."""
         conditioning_BC, found = self._conditioning_BC, []
         inputs = [state_BS, t_B[:, None]] if conditioning_BC is None else [state_BS, t_B[:, None], conditioning_BC]
         parts = [part.cpu().numpy() for part in inputs]
         for row in range(len(state_BS)):
             key = b"".join(part[row].tobytes() for part in parts)
-            row_SD = self._remembered.find(key)
+            row_SD = self._cache.find(key)
             if row_SD is None:
                 alone = slice(row, row + 1)
                 own_1C = None if conditioning_BC is None else conditioning_BC[alone]
                 row_SD = self._network.hidden(state_BS[alone], sigma(t_B[alone]), own_1C)[0]
-                self._remembered.keep(key, row_SD)
+                self._cache.keep(key, row_SD)
             found.append(row_SD.to(state_BS.device))
         return torch.stack(found)
 

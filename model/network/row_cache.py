@@ -1,4 +1,4 @@
-"""Rows that were read by themselves, remembered by their whole input.
+"""A cache of rows that were read by themselves, keyed by their whole input.
 
 A row that is read alone depends on nothing but its own ids, its time and the weights: not even its rounding feels a
 neighbour, so the answer may be given again. What is hidden of whole pairs differs only in a few visible words and in
@@ -16,13 +16,13 @@ from torch import Tensor
 LIMIT = 64 * 2**20
 
 
-class Remembered:
-    """Hidden states by the input they came from; the ones that were not asked for longest are forgotten.
+class RowCache:
+    """Hidden states by the input they came from; the least recently used are dropped first.
 
     They lie in main memory, so that a device's memory holds the same whatever was made before.
 
     Args:
-        limit: bytes of all hidden states together; 0 remembers nothing.
+        limit: bytes of all hidden states together; 0 keeps none.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -43,10 +43,10 @@ class Remembered:
         self._rows[key] = row_SD = row_SD.cpu()
         self._held += row_SD.nbytes
         while self._held > self._limit:
-            _, forgotten_SD = self._rows.popitem(last=False)
-            self._held -= forgotten_SD.nbytes
+            _, dropped_SD = self._rows.popitem(last=False)
+            self._held -= dropped_SD.nbytes
 
     @property
     def held(self) -> int:
-        """Bytes of what is remembered."""
+        """Bytes of all hidden states in the cache."""
         return self._held

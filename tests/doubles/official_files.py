@@ -14,11 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from medim_forge.model.config import BackboneConfig, VqganConfig
-from medim_forge.model.convert.card import OFFICIAL_TERMS
-from medim_forge.model.convert.convert import Request, convert
+from medim_forge.model.convert import OFFICIAL_TERMS, Request, convert
 from medim_forge.model.convert.text import ADDED, report_tokenizer
-from medim_forge.model.network.backbone import Backbone
-from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model.network import Backbone, Vqgan
 
 SENTENCEPIECE = Path(__file__).resolve().parents[1] / "model" / "sentencepiece_tiny" / "tokenizer.model"
 BACKBONE = BackboneConfig(

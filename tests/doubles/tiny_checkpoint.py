@@ -8,10 +8,8 @@ from pathlib import Path
 import torch
 
 from medim_forge.generator.training.data import domain_report_ids, report_tokenizer
-from medim_forge.model import config
-from medim_forge.model.checkpoint import folder as checkpoint
-from medim_forge.model.network.backbone import Backbone
-from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model import checkpoint, config
+from medim_forge.model.network import Backbone, Vqgan
 
 
 def write_tiny_checkpoint(folder: Path, *, seed: int = 0) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from medim_forge.model.convert.convert import Request
+from medim_forge.model.convert import Request
 from tests.doubles.official_files import CONFIG, write_official_files
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from medim_forge.generator.phantoms import OPENING, draw
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from medim_forge.model.medim import Given, Medim
 
 pytestmark = pytest.mark.slow

@@ -112,7 +112,7 @@ def test_conventions_are_in_the_config_only_where_they_are_not_the_default():
 
 
 def test_control_characters_and_llama_s_own_end_are_never_chosen_by_corrected_sampling(official_checkpoint):
-    from medim_forge.model.checkpoint import folder as checkpoint
+    from medim_forge.model import checkpoint
 
     layout = checkpoint.read_config(official_checkpoint).layout
     report, image = layout.allowed("chest_xray")

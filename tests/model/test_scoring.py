@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
+from medim_forge.model.cost import MASK_RATIOS, scoring_rows
 from medim_forge.model.layout import Codebook, ReportIds, TokenLayout
-from medim_forge.model.sampling.noise import CounterDraws
-from medim_forge.model.sampling.settings import SamplingError
-from medim_forge.model.scoring import EFFORTS, MASK_RATIOS, Scorer, affordable, by_sentence, passes_per_pair, score
+from medim_forge.model.sampling import CounterDraws, SamplingError
+from medim_forge.model.scoring import Scorer, by_sentence
 
 LAYOUT = TokenLayout(
     report_slots=8,
@@ -57,12 +57,8 @@ def state(words, code):
 
 def scored(rows, denoiser, seeds=None):
     seeds = list(range(len(rows))) if seeds is None else seeds
-    return score(
-        denoiser,
-        torch.tensor(rows),
-        torch.full((len(rows),), OPENING),
-        CounterDraws(seeds, LAYOUT.state_slots),
-    )
+    draws = CounterDraws(seeds, LAYOUT.state_slots)
+    return Scorer(denoiser, torch.tensor(rows), torch.full((len(rows),), OPENING), draws).score()
 
 
 def test_agreement_is_the_known_difference_of_log_likelihoods():
@@ -92,7 +88,7 @@ def test_opening_end_and_pads_stay_visible_and_both_passes_share_their_masks():
     rows = [state([7, 8, 9, 10], 1), state([7], 2)]
     scores = scored(rows, denoiser)
     whole, sets = torch.tensor(rows), []
-    assert scores.passes == passes_per_pair(MASK_RATIOS) * len(rows) == sum(len(seen) for seen, _ in denoiser.calls)
+    assert scores.passes == scoring_rows(MASK_RATIOS) * len(rows) == sum(len(seen) for seen, _ in denoiser.calls)
     for seen, t in denoiser.calls:
         masked = seen == LAYOUT.mask_id
         assert not bool((masked[:, :8] & (whole[:, :8] < 6).repeat(len(seen) // 2, 1)).any())
@@ -151,28 +147,20 @@ def test_slots_are_scored_where_there_are_words():
 
 
 @pytest.mark.parametrize("denoiser", [Knowing(7.0), Drawing(7.0)])
-def test_a_report_dealt_to_another_image_is_scored_as_if_it_were_the_pair(denoiser):
-    # With its own masks on either side, what a wrong pair agrees is what `score` says of it, less the two fluencies.
+def test_a_report_beside_another_image_is_scored_as_if_it_were_the_pair(denoiser):
+    # Each side has its own masks; a mismatched pair agrees as `score` says of it, less the two fluencies.
     images, reports = [state([7, 7], 1), state([8, 6], 2)], [state([8, 9], 2), state([7, 9], 0)]
     opening = torch.full((2,), OPENING)
     ours = Scorer(denoiser, torch.tensor(images), opening, CounterDraws([3, 4], LAYOUT.state_slots))
     theirs = Scorer(denoiser, torch.tensor(reports), opening, CounterDraws([5, 6], LAYOUT.state_slots))
-    shown, told = ours.others(theirs)
-    mixed = [[*report[:8], *image[8:]] for report, image in zip(reports, images, strict=True)]
-    wrong = scored(mixed, denoiser, [5, 6])
-    assert (shown - theirs.score().fluency).tolist() == pytest.approx(wrong.agreement.tolist(), abs=1e-6)
-    assert (told - ours.score().image_fluency).tolist() == pytest.approx(wrong.image_agreement.tolist(), abs=1e-6)
+    report, image = ours.mismatched(theirs)
+    mixed = [[*words[:8], *codes[8:]] for words, codes in zip(reports, images, strict=True)]
+    expected = scored(mixed, denoiser, [5, 6])
+    assert (report - theirs.score().fluency).tolist() == pytest.approx(expected.agreement.tolist(), abs=1e-6)
+    assert (image - ours.score().image_fluency).tolist() == pytest.approx(expected.image_agreement.tolist(), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("rows", "effort"), [(8, EFFORTS[2]), (19, EFFORTS[2]), (20, EFFORTS[1]), (43, EFFORTS[1]), (44, EFFORTS[0])]
-)
-def test_scoring_takes_a_quarter_of_sampling_at_most_or_the_least_there_is(rows, effort):
-    assert affordable(rows) == effort
-    assert effort.rows() <= rows / 4 or effort == EFFORTS[-1]
-
-
-def test_what_is_remembered_is_asked_for_without_the_words_and_the_image_of_the_pair():
+def test_what_is_cached_is_asked_for_without_the_words_and_the_image_of_the_pair():
     class Alone(Knowing):
         def read_alone(self, state, t):
             asked.append((state.tolist(), t.tolist()))
@@ -230,5 +218,5 @@ def test_logits_that_are_not_finite_name_the_row_and_become_no_score():
     states = torch.tensor([state([6, 7], 0), state([6, 7], 1), state([6, 7], 2)])
     opening = torch.full((3,), OPENING)
     with pytest.raises(SamplingError, match="not finite when the pair is scored, for row 1") as caught:
-        score(Broken(5.0), states, opening, CounterDraws([1, 2, 3], LAYOUT.state_slots))
+        Scorer(Broken(5.0), states, opening, CounterDraws([1, 2, 3], LAYOUT.state_slots)).score()
     assert caught.value.rows == (1,)

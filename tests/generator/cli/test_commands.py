@@ -92,7 +92,7 @@ def test_missing_checkpoint_is_refused_by_plan(medim, toy, tmp_path):
     code, _, err = medim("plan", path)
     assert code == 1
     assert "model.checkpoint" in err
-    assert "there is no config.json in" in err
+    assert "is not a folder" in err
 
 
 @pytest.mark.parametrize(

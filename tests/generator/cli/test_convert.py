@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from medim_forge.generator.cli import commands as cli
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from tests.doubles.official_files import IMAGE, vqgan_yaml, write_official_files
 
 

@@ -91,11 +91,3 @@ def test_config_that_is_none_is_refused(spec, tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(SpecError, match="is no model config"):
         row_flops(spec(model={"checkpoint": str(tmp_path)}))
-
-
-def test_scores_are_counted_as_the_model_makes_them():
-    from medim_forge.generator.plan.cost import SCORING_ROWS, SHARE_OF_SAMPLING
-    from medim_forge.model import scoring
-
-    made = tuple(one.rows() for one in scoring.EFFORTS)
-    assert (made, scoring.SHARE_OF_SAMPLING) == (SCORING_ROWS, SHARE_OF_SAMPLING)

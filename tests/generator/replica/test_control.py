@@ -13,7 +13,7 @@ from PIL import Image
 from medim_forge.generator.phantoms import OPENING
 from medim_forge.generator.records import PairRequest, Prompt, Shard
 from medim_forge.generator.replica.load import load_replica
-from medim_forge.generator.replica.replica import _whole
+from medim_forge.generator.replica.rows import finished_row
 from medim_forge.model.conventions import OFFICIAL_OPENING
 from medim_forge.model.text import TextError
 
@@ -73,7 +73,7 @@ def test_every_pair_of_published_weights_has_a_control(spec, official_checkpoint
 
 def same_pieces(replica, pair):
     try:
-        return replica._model.report_ids(pair.report, whole=True) == pair.report_ids.tolist()
+        return replica.model.report_ids(pair.report, whole=True) == pair.report_ids.tolist()
     except TextError:
         return False
 
@@ -83,12 +83,12 @@ def test_a_finished_pair_is_scored_again_as_it_was_when_it_was_made(spec, offici
     """Report pieces, codes and stated size are those of sampling, or the figures would be others."""
     replica = official(spec, official_checkpoint, task)
     pairs = made(replica, task, 3)
-    rows, codes = [_whole(pair) for pair in pairs], [pair.image_codes for pair in pairs]
-    openings = [replica._openings["chest_xray"]] * 3
+    rows, codes = [finished_row(pair) for pair in pairs], [pair.image_codes for pair in pairs]
+    openings = [replica.openings["chest_xray"]] * 3
     with torch.inference_mode():
-        scores = replica._model.scorer(rows, codes, openings, replica._effort.ratios).score()
+        scores = replica.model.scorer(rows, codes, openings, replica.effort.ratios).score()
         without_size = [dataclasses.replace(row, size=None) for row in rows]
-        other = replica._model.scorer(without_size, codes, openings, replica._effort.ratios).score()
+        other = replica.model.scorer(without_size, codes, openings, replica.effort.ratios).score()
     assert scores.agreement.tolist() == [pair.agreement for pair in pairs]
     assert scores.image_agreement.tolist() == [pair.image_agreement for pair in pairs]
     assert scores.image_fluency.tolist() == [pair.image_fluency for pair in pairs]
@@ -119,7 +119,7 @@ def test_where_sampling_is_cheap_one_pair_in_four_has_a_control_and_the_same_one
     values = cheap.shuffled(pairs, others)
     assert np.isfinite(values).tolist() == [True, False, False, False, True]
     dear = corrected(spec, tiny_checkpoint, steps=8)
-    assert dear._effort.ratios == cheap._effort.ratios
+    assert dear.effort.ratios == cheap.effort.ratios
     whole = dear.shuffled(pairs, others)
     assert [values[0], values[4]] == [whole[0], whole[4]]
 
@@ -128,6 +128,6 @@ def test_pairs_that_came_without_pieces_are_read_back_from_their_text(spec, tiny
     replica = corrected(spec, tiny_checkpoint, steps=8)
     pairs = made(replica, "joint", 2, OPENING["chest_xray"])
     bare = [dataclasses.replace(pair, report="No effusion.", report_ids=np.zeros(0, np.int32)) for pair in pairs]
-    ids = replica._model.report_ids("No effusion.", whole=True)
+    ids = replica.model.report_ids("No effusion.", whole=True)
     spelt = [dataclasses.replace(pair, report_ids=np.array(ids, np.int32)) for pair in bare]
     assert replica.shuffled(pairs, bare) == replica.shuffled(pairs, spelt)

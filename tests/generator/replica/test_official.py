@@ -16,12 +16,13 @@ from PIL import Image
 from medim_forge.generator.errors import ReplicaError, RowError, SpecError
 from medim_forge.generator.records import PairRequest, Prompt, Shard
 from medim_forge.generator.replica.load import load_replica
-from medim_forge.model.checkpoint.folder import read_config
+from medim_forge.generator.replica.rows import given_row
+from medim_forge.model.checkpoint import read_config
 from medim_forge.model.conventions import OFFICIAL_OPENING
 from medim_forge.model.medim import Given, Medim
+from medim_forge.model.network import conditioning_ids
+from medim_forge.model.sampling import OfficialSampling, sigma
 from medim_forge.model.sampling.noise import CounterDraws, Use, inverse_cdf
-from medim_forge.model.sampling.official import OfficialSampling
-from medim_forge.model.sampling.schedule import sigma
 from medim_forge.model.text import TextError
 from tests.doubles import official_oracle as oracle
 
@@ -227,12 +228,12 @@ def test_the_stated_size_of_a_given_image_is_that_of_its_file(make):
     with Image.open(io.BytesIO(wide.given_image)) as opened:
         opened.resize((640, 62), Image.Resampling.NEAREST).save(buffer, "PNG")
     size = [
-        replica._given(dataclasses.replace(row, given_image=data)).size
+        given_row(dataclasses.replace(row, given_image=data), replica.model, official=True).size
         for data in (wide.given_image, buffer.getvalue())
     ]
     assert size == [(320, 31), (640, 62)]
-    model = replica._model
-    ids = [model.conditioned([Given(domain="chest_xray", seed=0, size=one)])._conditioning_BC for one in size]
+    conventions, text = replica.model.config.conventions, replica.model.text
+    ids = [conditioning_ids(conventions, text, [stated]) for stated in size]
     assert ids[0].shape == ids[1].shape
     assert not torch.equal(*ids)
 
@@ -243,7 +244,7 @@ def test_an_image_too_large_to_be_padded_or_stated_is_refused(make):
     with pytest.raises(RowError, match="20000 x 1 pixels, too many to be padded"):
         replica.generate(shard([row], "image_to_report"))
     with pytest.raises(TextError, match="1000000 x 999999 pixels has"):
-        replica._model.conditioned([Given(domain="chest_xray", seed=0, size=(1_000_000, 999_999))])
+        replica.model.conditioned([Given(domain="chest_xray", seed=0, size=(1_000_000, 999_999))])
 
 
 def test_padding_has_the_published_colour(official_checkpoint):

@@ -15,7 +15,7 @@ from medim_forge.generator.inputs.images import read_image
 from medim_forge.generator.phantoms import OPENING, draw
 from medim_forge.generator.records import PairRequest, Prompt, Shard
 from medim_forge.generator.replica.load import checkpoint_facts, load_replica
-from medim_forge.model.sampling.settings import SamplingError
+from medim_forge.model.sampling import SamplingError
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 
 SAMPLING = {"steps": 3, "text_steps": 5, "batch_size": 3}
@@ -179,7 +179,7 @@ def test_given_images_are_brought_to_the_models_size_and_kept(make):
 
 
 def test_an_image_that_is_not_square_is_padded_not_stretched(make, tiny_checkpoint):
-    from medim_forge.model.checkpoint.folder import read_config
+    from medim_forge.model.checkpoint import read_config
 
     bright = np.full((24, 48), 255, np.uint8)
     read = read_image(png(bright), "chest_xray", read_config(tiny_checkpoint))
@@ -221,7 +221,7 @@ def test_logits_that_are_not_finite_name_the_pair_and_its_seed(make, monkeypatch
     def broken(*args):
         raise SamplingError((0, 2), "logits are not finite")
 
-    monkeypatch.setattr(replica._model, "make", broken)
+    monkeypatch.setattr(replica.model, "make", broken)
     with pytest.raises(RowError, match="pair pair-2: seed 1002: logits are not finite"):
         replica.generate(shard(requests()[1:3]))
 
@@ -232,6 +232,6 @@ def test_running_out_of_memory_names_the_batch_size(make, monkeypatch):
     def full(*args):
         raise torch.OutOfMemoryError("17 GiB")
 
-    monkeypatch.setattr(replica._model, "make", full)
+    monkeypatch.setattr(replica.model, "make", full)
     with pytest.raises(DeviceMemoryError, match=r"sampling\.batch_size = 3 does not fit cpu: 17 GiB"):
         replica.generate(shard(requests()))

@@ -17,9 +17,8 @@ from medim_forge.generator.training.data import TRAIN_SEEDS, draw_corpus, report
 from medim_forge.generator.training.job import run
 from medim_forge.generator.training.state import cooldown
 from medim_forge.generator.training.tokenizer import TokenizerPlan, lattice, train_tokenizer
-from medim_forge.model import config
-from medim_forge.model.checkpoint import folder as checkpoint
-from medim_forge.model.network.vqgan import Vqgan
+from medim_forge.model import checkpoint, config
+from medim_forge.model.network import Vqgan
 
 QUIET = lambda line: None  # noqa: E731 - nobody listens
 

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from medim_forge.generator.phantoms import OPENING, draw
-from medim_forge.model.checkpoint import folder as checkpoint
+from medim_forge.model import checkpoint
 from medim_forge.model.config import ConfigError
 from medim_forge.model.layout import LayoutError
 from medim_forge.model.medim import Given, Medim
-from medim_forge.model.sampling.settings import Sampling
+from medim_forge.model.sampling import Sampling
 from medim_forge.model.text import TextError
 
 BACKBONE = "backbone.safetensors"

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from medim_forge.model.checkpoint import folder as checkpoint
-from medim_forge.model.checkpoint.folder import CheckpointError
-from medim_forge.model.convert.convert import convert
+from medim_forge.model import checkpoint
+from medim_forge.model.checkpoint import CheckpointError
+from medim_forge.model.convert import convert
 from medim_forge.model.medim import Medim
 from tests.doubles.official_files import CONFIG, IMAGE, VOCAB, backbone_tensors, vqgan_tensors, write_split
 

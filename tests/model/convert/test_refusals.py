@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from medim_forge.model.checkpoint.folder import CheckpointError
-from medim_forge.model.convert.convert import convert
+from medim_forge.model.checkpoint import CheckpointError
+from medim_forge.model.convert import convert
 from tests.doubles.official_files import CONFIG, IMAGE, VOCAB, backbone_tensors, vqgan_tensors, vqgan_yaml, write_split
 
 

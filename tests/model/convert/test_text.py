@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Tokenizer
 
-from medim_forge.model.checkpoint.folder import CheckpointError
+from medim_forge.model.checkpoint import CheckpointError
 from medim_forge.model.convert.text import ADDED, report_tokenizer
 from tests.doubles.official_files import write_slow_tokenizer
 

@@ -1,4 +1,4 @@
-"""Rows that are read alone have the same bits whether they are made or remembered, whoever stands beside them."""
+"""A row that is read alone has the same bits made or found in the cache, whoever stands beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from medim_forge.model.medim import Given, Medim
 from medim_forge.model.network.conditioning import Conditioned
-from medim_forge.model.network.row_cache import Remembered
+from medim_forge.model.network.row_cache import RowCache
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,12 +48,12 @@ def states(model, count):
 
 
 @torch.inference_mode()
-def test_a_remembered_row_has_the_bits_of_one_that_is_made_beside_any_neighbours(model):
+def test_a_cached_row_has_the_bits_of_one_that_is_made_beside_any_neighbours(model):
     state, time = states(model, 5), torch.ones(5)
     fresh = torch.cat([
-        Conditioned(model, None, Remembered(0)).read_alone(state[row : row + 1], time[:1]) for row in range(5)
+        Conditioned(model, None, RowCache(0)).read_alone(state[row : row + 1], time[:1]) for row in range(5)
     ])  # fmt: skip
-    together = Conditioned(model, None, Remembered())
+    together = Conditioned(model, None, RowCache())
     assert torch.equal(together.read_alone(state, time), fresh)
     order = torch.tensor([3, 1])
     assert torch.equal(together.read_alone(state[order], time[:2]), fresh[order])
@@ -61,7 +61,7 @@ def test_a_remembered_row_has_the_bits_of_one_that_is_made_beside_any_neighbours
 
 def test_the_network_sees_one_row_at_a_time_and_none_that_is_known(model):
     watched = Watched(model)
-    denoiser = Conditioned(watched, None, Remembered())
+    denoiser = Conditioned(watched, None, RowCache())
     state = states(model, 3)
     denoiser.read_alone(state[[0, 1, 0]], torch.ones(3))
     assert watched.sizes == [(1, None)] * 2
@@ -70,29 +70,29 @@ def test_the_network_sees_one_row_at_a_time_and_none_that_is_known(model):
 
 
 def test_another_time_or_another_stated_size_is_another_input(model):
-    watched, remembered, state = Watched(model), Remembered(), states(model, 2)
-    denoiser = Conditioned(watched, torch.tensor([[5, 6], [5, 7]]), remembered)
+    watched, cache, state = Watched(model), RowCache(), states(model, 2)
+    denoiser = Conditioned(watched, torch.tensor([[5, 6], [5, 7]]), cache)
     denoiser.read_alone(state[[0, 0]], torch.tensor([1.0, 1.0]))
     assert watched.sizes == [(1, [[5, 6]]), (1, [[5, 7]])]
     denoiser.read_alone(state[[0, 0]], torch.tensor([1.0, 0.5]))
     assert watched.sizes[2:] == [(1, [[5, 7]])]
-    Conditioned(watched, torch.tensor([[5, 6], [5, 7]]), remembered).read_alone(state[[0, 0]], torch.tensor([1.0, 0.5]))
+    Conditioned(watched, torch.tensor([[5, 6], [5, 7]]), cache).read_alone(state[[0, 0]], torch.tensor([1.0, 0.5]))
     assert len(watched.sizes) == 3
 
 
 def test_what_was_not_asked_for_longest_is_forgotten_first():
     row = torch.zeros(10, 10)
-    remembered = Remembered(2 * row.nbytes)
-    remembered.keep(b"a", row)
-    remembered.keep(b"b", row + 1)
-    assert remembered.find(b"a") is not None
-    remembered.keep(b"c", row + 2)
-    assert remembered.find(b"b") is None
-    assert torch.equal(remembered.find(b"c"), row + 2)
-    remembered.keep(b"c", row + 3)
-    assert remembered.held == 2 * row.nbytes
-    remembered.keep(b"large", torch.zeros(30, 10))
-    assert remembered.held == 0
+    cache = RowCache(2 * row.nbytes)
+    cache.keep(b"a", row)
+    cache.keep(b"b", row + 1)
+    assert cache.find(b"a") is not None
+    cache.keep(b"c", row + 2)
+    assert cache.find(b"b") is None
+    assert torch.equal(cache.find(b"c"), row + 2)
+    cache.keep(b"c", row + 3)
+    assert cache.held == 2 * row.nbytes
+    cache.keep(b"large", torch.zeros(30, 10))
+    assert cache.held == 0
 
 
 @torch.inference_mode()
@@ -107,5 +107,5 @@ def test_scores_are_the_same_to_the_last_bit_after_any_other_pairs(tiny_checkpoi
     texts = ["No effusion.", "The heart is enlarged.", "There is a left effusion. No pneumothorax."]
     expected = first_of(cold, texts)
     first_of(warm, [texts[1], texts[1], texts[0]])
-    assert warm.remembered.held > 0
+    assert warm.row_cache.held > 0
     assert first_of(warm, texts) == first_of(warm, [texts[0], texts[2], texts[2]]) == expected

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from medim_forge.model import conventions
-from medim_forge.model.checkpoint.folder import CheckpointError, sha256
+from medim_forge.model.checkpoint import CheckpointError, sha256
 from medim_forge.model.checkpoint.tensors import SHARD_BYTES, write_shards
 from medim_forge.model.config import MedimConfig, VqganConfig
 from medim_forge.model.convert.card import card, readme

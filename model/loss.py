@@ -66,15 +66,15 @@ class CorruptionMix:
             reading order; what comes next counts 5 fold there.
     """
 
-    joint: float = 0.25
-    report_given: float = 0.30
-    report_absent: float = 0.05
-    image_given: float = 0.25
-    image_absent: float = 0.15
-    opening_kept: float = 0.8
-    ending_masked: float = 0.15
-    reading_order: float = 0.0
-    reading_end: float = 0.0
+    joint: float
+    report_given: float
+    report_absent: float
+    image_given: float
+    image_absent: float
+    opening_kept: float
+    ending_masked: float
+    reading_order: float
+    reading_end: float
 
 
 @dataclass(frozen=True, kw_only=True)

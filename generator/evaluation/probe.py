@@ -110,7 +110,7 @@ def load_probe(path: Path) -> Probe:
     return Probe(domain, net)
 
 
-def train_probe(domain: str, reconstruct: Reconstruct, *, seed: int, images: int = 8_000, passes: int = 5) -> Probe:
+def train_probe(domain: str, reconstruct: Reconstruct, *, seed: int, images: int, passes: int) -> Probe:
     """A probe trained on phantoms that the checkpoint was not trained on, most of them through its image tokenizer.
 
     The same arguments give the same probe on the same number of threads.

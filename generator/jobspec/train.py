@@ -44,7 +44,7 @@ class TrainTokenizerSection(Section):
 
 
 class MixSection(Section):
-    """Shares of the kinds of corrupted rows; see `model.loss.CorruptionMix`, whose defaults these are."""
+    """Shares of the kinds of corrupted rows; see `model.loss.CorruptionMix`."""
 
     joint: Share = 0.25
     report_given: Share = 0.30

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +26,22 @@ from medim_forge.model.loss import Corrupted, CorruptionMix, corrupt_mix, weight
 from medim_forge.model.network.backbone import Backbone, Layer
 from medim_forge.model.sampling import sigma
 
+# Weight of the report loss; the image loss has weight 1.
+REPORT_WEIGHT = 2.0
+# Decay of the averaged weights, which are the ones that are shipped.
+EMA_DECAY = 0.998
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackbonePlan:
     """How long and how fast the backbone learns.
 
     Attributes:
-        steps: optimiser steps; the last `cooldown_steps` of them bring the rate to 0.
+        steps: optimiser steps.
         rows: rows per step of each domain, in the order of the layout's codebooks.
-        rate: learning rate after `warmup` steps.
-        report_loss: weight of the report loss; the image loss has weight 1.
-        ema: decay of the averaged weights, which are the ones that are shipped.
+        rate: learning rate.
+        warmup: first steps, over which the rate rises.
+        cooldown_steps: last steps, over which the rate falls to 0.
         mix: corruption.
         compile: whether to compile the step (worth its minute on a long run).
         snapshot_every: steps between restart points.
@@ -45,15 +50,13 @@ class BackbonePlan:
 
     steps: int
     rows: tuple[int, ...]
-    rate: float = 1.5e-3
-    warmup: int = 200
-    cooldown_steps: int = 1000
-    report_loss: float = 2.0
-    ema: float = 0.998
-    mix: CorruptionMix = field(default_factory=CorruptionMix)
-    compile: bool = True
-    snapshot_every: int = 250
-    seed: int = 0
+    rate: float
+    warmup: int
+    cooldown_steps: int
+    mix: CorruptionMix
+    compile: bool
+    snapshot_every: int
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +170,9 @@ def validation_loss(
     losses: dict[str, float] = {}
     for name, kind in kinds.items():
         shares = dict.fromkeys(("joint", "report_given", "report_absent", "image_given", "image_absent"), 0.0)
-        mix = CorruptionMix(**{**shares, kind: 1.0}, opening_kept=1.0, ending_masked=0.0)
+        mix = CorruptionMix(
+            **{**shares, kind: 1.0}, opening_kept=1.0, ending_masked=0.0, reading_order=0.0, reading_end=0.0
+        )
         rng = stream(7, "validation", name)
         total = []
         for _ in range(2):
@@ -217,11 +222,11 @@ def train_backbone(
         with torch.autocast(device, torch.bfloat16):
             report, image = loss_of(*_batch(step, plan, data, config.layout, device))
         backbone.zero_grad()
-        (plan.report_loss * report + image).backward()
+        (REPORT_WEIGHT * report + image).backward()
         torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
         muon.step()
         adamw.step()
-        _follow(average, backbone, min(plan.ema, (1 + step) / (10 + step)))
+        _follow(average, backbone, min(EMA_DECAY, (1 + step) / (10 + step)))
         if (step + 1) % plan.snapshot_every == 0 or step + 1 == plan.steps:
             snapshot.save(step + 1)
             with torch.autocast(device, torch.bfloat16):

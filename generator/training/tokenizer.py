@@ -24,25 +24,28 @@ from medim_forge.generator.training.state import Snapshot, cooldown
 from medim_forge.model.config import VqganConfig
 from medim_forge.model.network import Vqgan, to_pixels, to_uint8
 
+WARMUP_STEPS = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerPlan:
     """How long and how fast an image tokenizer learns.
 
     Attributes:
-        steps: optimiser steps; the last `cooldown_steps` of them bring the rate to 0.
+        steps: optimiser steps.
         batch: images per step.
-        rate: learning rate after 100 steps of warm-up.
+        rate: learning rate after the first steps, over which it rises.
+        cooldown_steps: last steps, over which the rate falls to 0.
         snapshot_every: steps between restart points.
         seed: of the order of images.
     """
 
     steps: int
-    batch: int = 16
-    rate: float = 2e-3
-    cooldown_steps: int = 500
-    snapshot_every: int = 250
-    seed: int = 0
+    batch: int
+    rate: float
+    cooldown_steps: int
+    snapshot_every: int
+    seed: int
 
 
 def lattice(codes: int, width: int) -> Tensor:
@@ -140,7 +143,7 @@ def train_tokenizer(
     begin, started = snapshot.load(), time.monotonic()
     for step in range(begin, plan.steps):
         for group in optimiser.param_groups:
-            group["lr"] = plan.rate * cooldown(step, plan.steps, 100, plan.cooldown_steps)
+            group["lr"] = plan.rate * cooldown(step, plan.steps, WARMUP_STEPS, plan.cooldown_steps)
         rows = np.sort(stream(plan.seed, "tokenizer", step).choice(len(images), plan.batch, replace=False))
         x_BCHW = to_pixels(torch.from_numpy(images[rows]).to(device)).contiguous(memory_format=torch.channels_last)
         loss = step_loss(model, x_BCHW)

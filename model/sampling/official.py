@@ -27,12 +27,12 @@ LogitsOf = Callable[[Tensor, Tensor], Rows]
 
 @dataclass(frozen=True, kw_only=True)
 class OfficialSampling:
-    """How the official reverse process runs.
+    """How the official reverse process runs. What a job file says has no default here; the rest is as published.
 
     Attributes:
-        steps: at most; fewer where fewer slots are masked.
-        guidance: cfg; the weight at time t is cfg (1 - t), on raw logits, so that the first step is never guided. None
-            for none.
+        steps: at most; fewer where fewer slots are masked (published: 128).
+        guidance: cfg; the weight at time t is cfg (1 - t), on raw logits, so that the first step is never guided; None
+            for none (published: 5).
         confidence_noise: weight of Gumbel noise in the ranking, decaying with t (official: 10).
         last_time: where the times end, and the time of the final pass (official: 1e-5).
         batch: `together` is the official batch, in which the row with the fewest masked slots decides the steps of all,
@@ -40,8 +40,8 @@ class OfficialSampling:
             With as many masked slots as steps and something given in every row, both are the same.
     """
 
-    steps: int = 128
-    guidance: float | None = 5.0
+    steps: int
+    guidance: float | None
     confidence_noise: float = 10.0
     last_time: float = 1e-5
     batch: Literal["apart", "together"] = "apart"

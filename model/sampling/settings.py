@@ -1,4 +1,4 @@
-"""What a sampler is told, what it is given, and what it gives back.
+"""What a sampler is set to, what it is given, and what it gives back.
 
 Legend: B batch, S state slots, R rows, D width, V ids.
 """
@@ -33,7 +33,7 @@ class SamplingError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the reverse process runs.
+    """How the reverse process runs. Its defaults are those of a job file, so there are none here.
 
     Attributes:
         order: which modality is revealed when.
@@ -51,17 +51,17 @@ class Sampling:
             that is masked.
     """
 
-    order: Order = "text_first"
-    method: Literal["maskgit", "ancestral"] = "maskgit"
-    text_reveal: Reveal = "random"
-    image_reveal: Reveal = "random"
-    steps: int = 16
-    text_steps: int = 24
-    guidance: float = 2.0
-    text_guidance: float = 0.0
-    text_temperature: float = 1.0
-    image_temperature: float = 1.0
-    confidence_noise: float = 1.0
+    order: Order
+    method: Literal["maskgit", "ancestral"]
+    text_reveal: Reveal
+    image_reveal: Reveal
+    steps: int
+    text_steps: int
+    guidance: float
+    text_guidance: float
+    text_temperature: float
+    image_temperature: float
+    confidence_noise: float
 
 
 class Denoiser(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medim_forge.generator.jobspec.train import MixSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.training.data import report_ids, report_tokenizer
 from medim_forge.model import config
@@ -24,7 +25,8 @@ def clean():
 
 def corrupted(clean, seed=0, **changes):
     layout, state, opening = clean
-    return corrupt_mix(state, opening, layout, CorruptionMix(**changes), np.random.default_rng(seed))
+    mix = CorruptionMix(**MixSection(**changes).model_dump())
+    return corrupt_mix(state, opening, layout, mix, np.random.default_rng(seed))
 
 
 def only(kind, **more):
@@ -106,4 +108,4 @@ def test_shares_are_kept_and_the_same_generator_gives_the_same_batch(clean):
     absent = [
         (corrupted(clean, seed=s).xt[:, layout.report_slots :] == layout.mask_id).all(1).mean() for s in range(60)
     ]
-    assert np.mean(absent) == pytest.approx(CorruptionMix().image_absent, abs=0.02)
+    assert np.mean(absent) == pytest.approx(MixSection().image_absent, abs=0.02)

@@ -98,7 +98,8 @@ def check_full_run(network: Network, io, sampled) -> None:
     assert torch.equal(out[given], x0[given])
     assert bool(given.any())
     draws = CounterDraws(range(len(out)), network.layout.state_slots)
-    ours = sample_official(network.rows(), x0, given, network.layout, OfficialSampling(steps=6), draws).state
+    settings = OfficialSampling(steps=6, guidance=5.0)
+    ours = sample_official(network.rows(), x0, given, network.layout, settings, draws).state
     assert torch.equal(ours[given], x0[given])
     assert not bool((ours == network.layout.mask_id).any())
 

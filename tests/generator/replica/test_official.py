@@ -150,7 +150,7 @@ def test_a_row_of_a_batch_is_what_the_slow_oracle_makes_of_it_alone(official_che
         model.conditioned(rows),
         state,
         [one.domain for one in rows],
-        OfficialSampling(steps=steps),
+        OfficialSampling(steps=steps, guidance=5.0),
         CounterDraws([one.seed for one in rows], layout.state_slots),
     )
     width, height = rows[row].size or {"chest_xray": (2544, 3056), "pathology": (672, 672)}[rows[row].domain]

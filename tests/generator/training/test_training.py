@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.jobspec.load import parse_spec
+from medim_forge.generator.jobspec.train import MixSection
 from medim_forge.generator.training.backbone import BackbonePlan, Encoded, train_backbone
 from medim_forge.generator.training.data import TRAIN_SEEDS, draw_corpus, report_ids, report_tokenizer
 from medim_forge.generator.training.job import run
 from medim_forge.generator.training.state import cooldown
 from medim_forge.generator.training.tokenizer import TokenizerPlan, lattice, train_tokenizer
 from medim_forge.model import checkpoint, config
+from medim_forge.model.loss import CorruptionMix
 from medim_forge.model.network import Vqgan
 
 QUIET = lambda line: None  # noqa: E731 - nobody listens
@@ -50,7 +52,14 @@ def data(sizes):
 
 def plan(steps, **changes):
     return BackbonePlan(
-        steps=steps, rows=(4, 4), compile=False, warmup=2, cooldown_steps=2, snapshot_every=3, **changes
+        steps=steps,
+        rows=(4, 4),
+        compile=False,
+        warmup=2,
+        cooldown_steps=2,
+        snapshot_every=3,
+        mix=CorruptionMix(**MixSection().model_dump()),
+        **{"rate": 1.5e-3, "seed": 0, **changes},
     )
 
 
@@ -90,7 +99,7 @@ def test_the_backbone_learns(sizes, data, tmp_path):
 
 def test_an_image_tokenizer_run_that_was_stopped_ends_with_the_same_weights(sizes, tmp_path):
     images = draw_corpus("chest_xray", 12, TRAIN_SEEDS).images
-    settings = TokenizerPlan(steps=4, batch=4, cooldown_steps=2, snapshot_every=2)
+    settings = TokenizerPlan(steps=4, batch=4, rate=2e-3, cooldown_steps=2, snapshot_every=2, seed=0)
     train_tokenizer(sizes.image_tokenizers[0], settings, images, images, tmp_path / "whole", "cpu", QUIET)
 
     def stop(line):

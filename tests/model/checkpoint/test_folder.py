@@ -15,8 +15,8 @@ from medim_forge.model import checkpoint
 from medim_forge.model.config import ConfigError
 from medim_forge.model.layout import LayoutError
 from medim_forge.model.medim import Given, Medim
-from medim_forge.model.sampling import Sampling
 from medim_forge.model.text import TextError
+from tests.doubles.samplings import sampling
 
 BACKBONE = "backbone.safetensors"
 
@@ -100,7 +100,7 @@ def rows(count=4):
 
 
 def make(model, given, **settings):
-    return model.make(given, Sampling(steps=3, text_steps=4, **settings), [OPENING[row.domain] for row in given])
+    return model.make(given, sampling(steps=3, text_steps=4, **settings), [OPENING[row.domain] for row in given])
 
 
 def test_joint_pairs_have_their_domains_images_and_openings(model):

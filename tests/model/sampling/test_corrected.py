@@ -11,7 +11,8 @@ from medim_forge.model.layout import Codebook, TokenLayout
 from medim_forge.model.sampling.corrected import Sampler
 from medim_forge.model.sampling.noise import CounterDraws
 from medim_forge.model.sampling.schedule import reveal_counts
-from medim_forge.model.sampling.settings import Batch, Sampling, SamplingError
+from medim_forge.model.sampling.settings import Batch, SamplingError
+from tests.doubles.samplings import sampling
 
 LAYOUT = TokenLayout(
     report_slots=8,
@@ -25,13 +26,13 @@ LAYOUT = TokenLayout(
 )
 OPENING = (1, 6)
 ALL = [
-    Sampling(steps=4),
-    Sampling(steps=4, text_reveal="sequential"),
-    Sampling(steps=3, text_reveal="confidence", image_reveal="confidence"),
-    Sampling(steps=5, method="ancestral"),
-    Sampling(steps=5, order="joint", image_reveal="confidence"),
-    Sampling(steps=4, order="image_first"),
-    Sampling(steps=4, guidance=0.0, text_temperature=0.5, image_temperature=2.0),
+    sampling(steps=4),
+    sampling(steps=4, text_reveal="sequential"),
+    sampling(steps=3, text_reveal="confidence", image_reveal="confidence"),
+    sampling(steps=5, method="ancestral"),
+    sampling(steps=5, order="joint", image_reveal="confidence"),
+    sampling(steps=4, order="image_first"),
+    sampling(steps=4, guidance=0.0, text_temperature=0.5, image_temperature=2.0),
 ]
 
 
@@ -103,21 +104,21 @@ def test_a_row_does_not_depend_on_its_neighbours(sampling):
 def test_neighbours_with_longer_openings_do_not_move_a_rows_numbers():
     state = start(2)
     state[1, :7] = torch.tensor([1, 6, 7, 8, 9, 10, 11])
-    mixed = run(Sampling(steps=4), [15, 3], ("a", "a"), state)
-    assert torch.equal(mixed.state[0], run(Sampling(steps=4), [15]).state[0])
+    mixed = run(sampling(steps=4), [15, 3], ("a", "a"), state)
+    assert torch.equal(mixed.state[0], run(sampling(steps=4), [15]).state[0])
     # The row with the longer opening needs fewer steps than its neighbour, and its image must not wait for it.
-    assert torch.equal(mixed.state[1], run(Sampling(steps=4), [3], state=state[1:]).state[0])
+    assert torch.equal(mixed.state[1], run(sampling(steps=4), [3], state=state[1:]).state[0])
 
 
 def test_the_same_seed_gives_the_same_pair_and_another_seed_another():
-    first, again, other = (run(Sampling(), [seed]).state for seed in (1, 1, 2))
+    first, again, other = (run(sampling(), [seed]).state for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_cold_draws_take_the_likeliest_id_and_keep_its_own_log_probability():
     def draw(seed, temperature):
-        settings = Sampling(
+        settings = sampling(
             steps=1, text_steps=1, guidance=0.0, text_temperature=temperature, image_temperature=temperature
         )
         return run(settings, [seed], denoiser=Toy(hazard=1e-9))
@@ -133,24 +134,24 @@ def test_cold_draws_take_the_likeliest_id_and_keep_its_own_log_probability():
 def test_whole_reports_and_whole_images_are_kept():
     state = start(3)
     state[:, :8] = torch.tensor([1, 6, 7, 9, 2, 0, 0, 0])
-    done = run(Sampling(), [1, 2, 3], state=state)
+    done = run(sampling(), [1, 2, 3], state=state)
     assert torch.equal(done.state[:, :8], state[:, :8])
     assert bool((done.logprob[:, :8] == 0).all())
     state = start(3)
     state[:, 8:] = LAYOUT.image_offset
-    done = run(Sampling(order="image_first"), [1, 2, 3], state=state)
+    done = run(sampling(order="image_first"), [1, 2, 3], state=state)
     assert torch.equal(done.state[:, 8:], state[:, 8:])
 
 
 def test_guidance_costs_a_second_pass_and_changes_the_image():
-    plain, guided = run(Sampling(guidance=0.0), [5]), run(Sampling(guidance=3.0), [5])
+    plain, guided = run(sampling(guidance=0.0), [5]), run(sampling(guidance=3.0), [5])
     assert guided.passes > plain.passes
     assert not torch.equal(plain.state[:, 8:], guided.state[:, 8:])
 
 
 def test_lengths_follow_the_hazard_and_another_law_would_be_noticed():
     rows, hazard = 4000, 0.3
-    done = run(Sampling(steps=1, text_steps=1, guidance=0.0), list(range(rows)), denoiser=Toy(hazard=hazard)).state[
+    done = run(sampling(steps=1, text_steps=1, guidance=0.0), list(range(rows)), denoiser=Toy(hazard=hazard)).state[
         :, :8
     ]
     ends = torch.where((done == LAYOUT.end_id).any(1), (done == LAYOUT.end_id).long().argmax(1), 8).numpy()
@@ -167,7 +168,7 @@ def test_logits_that_are_not_finite_name_their_row():
     state = start(3)
     state[1, 2] = 13
     with pytest.raises(SamplingError, match="not finite") as caught:
-        run(Sampling(), [1, 2, 3], state=state, denoiser=Toy(broken=13))
+        run(sampling(), [1, 2, 3], state=state, denoiser=Toy(broken=13))
     assert caught.value.rows == (1,)
 
 
@@ -188,7 +189,7 @@ def test_a_sequential_report_is_revealed_in_reading_order():
             seen.append((state[0, :8] == LAYOUT.mask_id).tolist())
             return super().read(state, t)
 
-    run(Sampling(text_reveal="sequential", guidance=0.0), [3], denoiser=Watching(hazard=1e-6))
+    run(sampling(text_reveal="sequential", guidance=0.0), [3], denoiser=Watching(hazard=1e-6))
     masks = [mask for mask in seen if any(mask)]
     assert len(masks) > 3
     assert all(mask == sorted(mask) for mask in masks)

@@ -173,9 +173,8 @@ def test_the_reveal_schedule_is_that_of_the_oracle(masked, steps):
     assert arccos_counts([masked], steps)[0].tolist() == oracle.schedule(masked, steps)
 
 
-def test_the_published_constants_are_the_defaults():
-    sampling = OfficialSampling()
-    assert (sampling.steps, sampling.guidance) == (128, 5.0)
+def test_what_no_job_file_says_is_as_published():
+    sampling = OfficialSampling(steps=128, guidance=5.0)
     assert (sampling.confidence_noise, sampling.last_time) == (10.0, 1e-5)
 
 

@@ -14,7 +14,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-Domain = Literal["chest_xray", "pathology"]
+# The name of a row of `medim_forge.generator.domains.DOMAINS`.
+Domain = str
 Task = Literal["joint", "report_to_image", "image_to_report"]
 Action = Literal["drop", "keep", "regenerate"]
 
@@ -24,7 +25,7 @@ class Prompt:
     """What was asked for.
 
     Attributes:
-        domain: `chest_xray` or `pathology`.
+        domain: name of what kind of image, e.g. `chest_xray`.
         text: visible opening words of the report; empty when a whole report or image is given.
         findings: finding names the prompt asks for, sorted; empty when it asks for none in particular.
     """

@@ -21,7 +21,7 @@ ORDER = {
     ),
     "generator": (
         # ground
-        *("errors", "tracing", "records", "files", "events", "templates"),
+        *("errors", "tracing", "records", "files", "events", "domains", "templates"),
         # knowledge, pure
         *("phantoms", "filters", "similarity", "jobspec", "metrics"),
         # places
@@ -181,9 +181,9 @@ def dataset_rule(one: Import) -> bool:
 
 
 def phantom_rule(one: Import) -> bool:
-    """Phantoms need numpy only, so that they can be drawn wherever a model is trained."""
+    """Phantoms need numpy and the table of domains only, so that they can be drawn wherever a model is trained."""
     return one.library in sys.stdlib_module_names | {"", "numpy"} or one.module.startswith(
-        "medim_forge.generator.phantoms"
+        ("medim_forge.generator.phantoms", "medim_forge.generator.domains")
     )
 
 

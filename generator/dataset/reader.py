@@ -46,7 +46,7 @@ class Row:
         repeats: `pair_index` of the planned pair whose prompt or input it tries again; None for a planned pair.
         shard: that holds the pair.
         task: how it was made.
-        domain: `chest_xray` or `pathology`.
+        domain: what kind of image, e.g. `chest_xray`.
         prompt: opening words that were given.
         prompt_chars: how many leading characters of `report` were given.
         report: whole report.

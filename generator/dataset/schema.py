@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.filters.columns import SCORE_PREFIX, described
 
 SCHEMA_VERSION = 1
@@ -45,7 +46,7 @@ _IDENTITY = (
     ),
     Column("shard", pa.int32(), "Shard that holds the pair: shards/<shard, six digits>."),
     Column("task", pa.string(), "joint, report_to_image or image_to_report."),
-    Column("domain", pa.string(), "chest_xray or pathology."),
+    Column("domain", pa.string(), f"{' or '.join(DOMAINS)}."),
     Column(
         "prompt",
         pa.string(),

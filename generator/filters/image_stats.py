@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.generator.domains import DOMAINS, DomainFacts
 from medim_forge.generator.filters.options import known_options, number_option
 from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
 from medim_forge.generator.records import Pair, Verdict
@@ -59,7 +60,7 @@ class ImageStats:
         Raises:
             ValueError: the image is not uint8 [H, W] or [H, W, 3].
         """
-        found = statistics(pair.image, pathology=pair.request.prompt.domain == "pathology")
+        found = statistics(pair.image, DOMAINS[pair.request.prompt.domain])
         return self.decide({name: stored(value) for name, value in found.items()})
 
     def decide(self, found: Mapping[str, float]) -> Verdict:
@@ -82,12 +83,12 @@ def margin(key: str, bound: float, found: Mapping[str, float]) -> float:
     return 1.0 if value <= bound else bound / value
 
 
-def statistics(image: NDArray[np.uint8], *, pathology: bool) -> dict[str, float]:
-    """All of `STATISTICS`; `tissue` is NaN for radiographs and `chroma` for pathology, where they mean nothing.
+def statistics(image: NDArray[np.uint8], domain: DomainFacts) -> dict[str, float]:
+    """All of `STATISTICS`; `tissue` is NaN where no tissue is stained and `chroma` of colour images: it means nothing.
 
     Args:
         image: uint8 [H, W] or [H, W, 3].
-        pathology: whether it shows stained tissue.
+        domain: what it shows.
 
     Raises:
         ValueError: the image has another type or shape.
@@ -103,8 +104,8 @@ def statistics(image: NDArray[np.uint8], *, pathology: bool) -> dict[str, float]
         "saturation": float(np.mean((level <= DARK) | (level >= BRIGHT))),
         "std": float(level.std(dtype=np.float64)),
         "bars": bar_share(level),
-        "chroma": math.nan if pathology else float(spread.mean(dtype=np.float64)),
-        "tissue": float(tissue.mean()) if pathology else math.nan,
+        "chroma": math.nan if domain.colour else float(spread.mean(dtype=np.float64)),
+        "tissue": float(tissue.mean()) if domain.stained else math.nan,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.filters.observations import OBSERVATIONS, labels, mentions
 from medim_forge.generator.filters.options import known_options
 from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
@@ -37,8 +38,8 @@ class Labels:
         return cls(threshold=Threshold.of(rule))
 
     def judge(self, pair: Pair) -> Verdict:
-        """`label_<observation>`: 1 asserted, 0 denied, -1 in doubt, NaN not mentioned; all NaN for pathology."""
-        if pair.request.prompt.domain == "pathology":
+        """`label_<observation>`: 1 asserted, 0 denied, -1 in doubt, NaN not mentioned; NaN where not labelled."""
+        if not DOMAINS[pair.request.prompt.domain].chexpert:
             return self.threshold.verdict(dict.fromkeys(SCORES, math.nan))
         found = labels(mentions(pair.report))
         asserted = sum(value == 1 for name, value in found.items() if name != "no_finding")

@@ -6,12 +6,13 @@ import math
 import re
 from dataclasses import dataclass, field
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters.lexicon import SHORT, WORD, is_word
 from medim_forge.generator.filters.observations import contradictions, mentions
 from medim_forge.generator.filters.options import known_options, words_option
 from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from medim_forge.generator.phantoms.pathology_report import GRAMMAR as PATHOLOGY
+from medim_forge.generator.phantoms import GRAMMARS, Grammar
 from medim_forge.generator.records import Pair, Verdict
 
 NONWORDS, REFERENCES, CONTRADICTIONS = "nonwords", "references", "contradictions"
@@ -133,17 +134,18 @@ class Contradictions:
         """The number of contradictions."""
         if not pair.report.strip():
             return self.threshold.verdict({CONTRADICTIONS: math.nan})
-        if pair.request.prompt.domain == "pathology":
-            clashing = pathology_contradictions(pair.report)
-        else:
+        domain = pair.request.prompt.domain
+        if DOMAINS[domain].chexpert:
             clashing = contradictions(mentions(pair.report))
+        else:
+            clashing = grammar_contradictions(GRAMMARS[domain], pair.report) if domain in GRAMMARS else ()
         timely = sum(NEW_AND_OLD.search(text) is not None for text in _SENTENCE.split(pair.report.lower()))
         return self.threshold.verdict({CONTRADICTIONS: float(len(clashing) + timely)})
 
 
-def pathology_contradictions(report: str) -> tuple[str, ...]:
-    """Findings of the pathology grammar that the report asserts and denies, sorted."""
-    reading = PATHOLOGY.read(report)
+def grammar_contradictions(grammar: Grammar, report: str) -> tuple[str, ...]:
+    """Findings of the grammar that the report asserts and denies, sorted."""
+    reading = grammar.read(report)
     rows = (*reading.body, *reading.impression)
     denied = frozenset[str]().union(*(row.denies for row in rows))
-    return tuple(sorted(denied & PATHOLOGY.findings_of(rows)))
+    return tuple(sorted(denied & grammar.findings_of(rows)))

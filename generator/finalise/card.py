@@ -8,6 +8,7 @@ from typing import Any
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
 from medim_forge.generator.dataset.schema import columns
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.finalise.manifest import warnings
 from medim_forge.generator.finalise.tally import Accepted, Tally, accepted
 from medim_forge.generator.finalise.view import DataView
@@ -49,7 +50,7 @@ def dataset_card(
         view=view,
         plan=plan,
         asked=_asked(plan),
-        domains=set(tally.by_domain()),
+        tags=[tag for domain in DOMAINS if domain in tally.by_domain() for tag in DOMAINS[domain].tags],
         refiltered=ruled is not plan,
         strata=_tables(accepted(tally, view.strata), provenance),
         quotas=quota_results(ruled, view.strata),

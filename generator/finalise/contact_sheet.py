@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from medim_forge.generator.dataset import Dataset, Row
 from medim_forge.generator.dataset.png import encode_png
+from medim_forge.generator.domains import DOMAINS
 
 TILES = 24
 _COLUMNS = 6
@@ -31,7 +32,6 @@ _INK = (32, 36, 42)
 _GIVEN = (23, 98, 181)
 _FAINT = (112, 119, 130)
 _PILL_FILL = (233, 239, 247)
-_DOMAINS = {"chest_xray": "Chest radiographs", "pathology": "Histopathology patches"}
 
 Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -99,7 +99,8 @@ def contact_sheet(tiles: Sequence[Tile], title: str) -> bytes:
     top = 84
     for position, ((domain, row), row_height) in enumerate(zip(rows, heights, strict=True)):
         if _starts_domain(rows, position):
-            draw.text((_GAP, top + 6), _DOMAINS.get(domain, domain), fill=_INK, font=_font(20))
+            heading = DOMAINS[domain].title if domain in DOMAINS else domain
+            draw.text((_GAP, top + 6), heading, fill=_INK, font=_font(20))
             top += 44
         for column, tile in enumerate(row):
             _draw_card(sheet, draw, tile, (_GAP + column * (_card_width() + _GAP), top), row_height)

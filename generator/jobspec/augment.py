@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec.explain import validated
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.header import JobHeader
-from medim_forge.generator.jobspec.sections import Count, FolderSection, Section, Seed, Text
-from medim_forge.generator.records import Domain
+from medim_forge.generator.jobspec.sections import Count, DrawnDomain, FolderSection, Section, Seed, Text
 
 Arm = Literal["real", "real_synthetic", "real_shuffled", "real_duplicated"]
 ARMS: tuple[Arm, ...] = ("real", "real_synthetic", "real_shuffled", "real_duplicated")
@@ -109,7 +109,7 @@ class AugmentSpec(JobHeader):
     """
 
     kind: Literal["augment"]
-    domain: Domain = "chest_xray"
+    domain: DrawnDomain = next(iter(DOMAINS))
     real: RealSection = Field(default_factory=RealSection)
     synthetic: SyntheticSection
     arms: Annotated[tuple[Arm, ...], Field(strict=False)] = ARMS

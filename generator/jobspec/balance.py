@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from medim_forge.generator.jobspec.sections import Count, Section, Text
-from medim_forge.generator.records import Domain
+from medim_forge.generator.jobspec.sections import Count, DomainName, Section, Text
 
 Label = Literal[
     "no_finding",
@@ -39,7 +38,7 @@ class QuotaSection(Section):
         at_most: later pairs are left out of `data/`; None for no bound.
     """
 
-    domain: Domain | None = None
+    domain: DomainName | None = None
     finding: Text | None = None
     label: Label | None = None
     prompt: Annotated[int, Field(ge=0)] | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.sections import (
     ComputeSection,
@@ -57,4 +58,6 @@ class EvaluateSpec(JobHeader):
 
     def pairs_of(self, domain: str) -> int:
         """Pairs per task and sampling seed."""
-        return self.chest_pairs if domain == "chest_xray" else self.pathology_pairs
+        key = DOMAINS[domain].evaluate_key
+        assert key is not None, f"an evaluate job has no key for pairs of {domain}"
+        return int(getattr(self, key))

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from medim_forge.generator.domains import DOMAINS, SCALE_KEYS
 from medim_forge.generator.filters.catalogue import GIVEN_SIDE
 from medim_forge.generator.jobspec.balance import BalanceSection
 from medim_forge.generator.jobspec.header import JobHeader
@@ -19,6 +20,7 @@ from medim_forge.generator.jobspec.sections import (
     PromptSection,
     SamplingSection,
 )
+from medim_forge.generator.phantoms import FIELD_CM
 from medim_forge.generator.records import Task
 
 
@@ -62,6 +64,12 @@ class GenerateSpec(JobHeader):
     filters: Annotated[tuple[FilterSection, ...], Field(strict=False)] = ()
     balance: BalanceSection | None = None
     output: OutputSection
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains of the job's pairs, in the order of the table of domains."""
+        own = [section.domain for section in self.prompts] if self.inputs is None else [self.inputs.domain]
+        return tuple(domain for domain in DOMAINS if domain in own)
 
     @model_validator(mode="after")
     def _task_has_its_source(self) -> GenerateSpec:
@@ -120,21 +128,17 @@ class GenerateSpec(JobHeader):
     @model_validator(mode="after")
     def _scales_are_known(self) -> GenerateSpec:
         dicom = self.output.dicom
-        domains = {one.domain for one in self.prompts} | ({self.inputs.domain} if self.inputs else set())
-        if dicom is None:
-            return self
-        for name, domain in (("imager_pixel_spacing_mm", "chest_xray"), ("microns_per_pixel", "pathology")):
+        for name in () if dicom is None else SCALE_KEYS:
             if getattr(dicom, name) is None:
                 continue
-            if domain not in domains:
-                raise ValueError(f"output.dicom.{name} is of {domain} images, and this job has none")
+            scaled = [domain for domain, facts in DOMAINS.items() if facts.dicom.scale_key == name]
+            if not set(scaled) & set(self.domains):
+                raise ValueError(f"output.dicom.{name} is of {' or '.join(scaled)} images, and this job has none")
             if self.task == "image_to_report":
                 raise ValueError(
                     f"output.dicom.{name} is of generated images; task: image_to_report resizes given ones, each by a "
                     "factor of its own"
                 )
-        if dicom.imager_pixel_spacing_mm is not None and self.model.checkpoint == "phantom":
-            raise ValueError(
-                "output.dicom.imager_pixel_spacing_mm: model.checkpoint: phantom has its own; leave it out"
-            )
+            if self.model.checkpoint == "phantom" and any(domain in FIELD_CM for domain in scaled):
+                raise ValueError(f"output.dicom.{name}: model.checkpoint: phantom has its own; leave it out")
         return self

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.jobspec.sections import Count, Section, Seed, Text
-from medim_forge.generator.records import Domain
+from medim_forge.generator.jobspec.sections import Count, DomainName, DrawnDomain, Section, Seed, Text
 
 
 class PhantomInputs(Section):
@@ -23,7 +22,7 @@ class PhantomInputs(Section):
     """
 
     source: Literal["phantoms"]
-    domain: Domain
+    domain: DrawnDomain
     pairs: Count
     seed: Seed = 0
     opening: str | None = None
@@ -45,7 +44,7 @@ class ParquetInputs(Section):
 
     source: Literal["parquet"]
     path: Text
-    domain: Domain
+    domain: DomainName
     image_column: Text = "image"
     report_column: Text = "report"
     limit: Count | None = None
@@ -65,7 +64,7 @@ class FileInputs(Section):
 
     source: Literal["dicom", "images"]
     path: Text
-    domain: Domain
+    domain: DomainName
     limit: Count | None = None
     opening: str | None = None
 

@@ -7,10 +7,13 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
+from pydantic_core import PydanticKnownError
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.files import is_url
 from medim_forge.generator.filters.catalogue import UNIT_FILTERS, known_filter
-from medim_forge.generator.records import Action, Domain
+from medim_forge.generator.phantoms import GRAMMARS
+from medim_forge.generator.records import Action
 
 MAX_SEED = 2**63 - 1
 
@@ -49,6 +52,23 @@ def _to_date(value: object) -> object:
 IsoDate = Annotated[datetime.date, BeforeValidator(_to_date)]
 
 
+def _known_domain(value: object) -> object:
+    """The name, which is that of a row of the table of domains; anything else is outside a closed list of words."""
+    if value not in tuple(DOMAINS):
+        raise PydanticKnownError("literal_error", {"expected": ", ".join(DOMAINS)})
+    return value
+
+
+def _drawn_domain(name: str) -> str:
+    if name not in GRAMMARS:
+        raise ValueError(f"has no phantoms; they are drawn of {' and '.join(GRAMMARS)}")
+    return name
+
+
+DomainName = Annotated[str, BeforeValidator(_known_domain)]
+DrawnDomain = Annotated[DomainName, AfterValidator(_drawn_domain)]
+
+
 class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan=False):
     """A mapping of the job file: unknown keys and implicit conversions are errors."""
 
@@ -77,7 +97,7 @@ class PromptSection(Section):
         pairs: how many.
     """
 
-    domain: Domain
+    domain: DomainName
     text: str | None = None
     findings: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     pairs: Count

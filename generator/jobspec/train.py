@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from medim_forge.generator.errors import suggestion
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.sections import Count, FolderSection, Section
+from medim_forge.generator.phantoms import GRAMMARS
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class PerDomain(Section):
-    """A number for each domain.
+def _one_of_each(numbers: dict[str, int]) -> dict[str, int]:
+    """The numbers, one for each domain that phantoms are drawn of, in the order of those.
 
-    Attributes:
-        chest_xray: of chest radiographs.
-        pathology: of pathology patches.
+    Raises:
+        ValueError: one is missing, or is of no such domain.
     """
+    for domain in numbers:
+        if domain not in GRAMMARS:
+            hint = suggestion(domain, GRAMMARS)
+            raise ValueError(f"{domain} is not a known key{hint}. Known: {', '.join(GRAMMARS)}")
+    for domain in GRAMMARS:
+        if domain not in numbers:
+            raise ValueError(f"{domain} is missing; add it")
+    return {domain: numbers[domain] for domain in GRAMMARS}
 
-    chest_xray: Count
-    pathology: Count
+
+# A number for each domain that phantoms are drawn of.
+PerDomain = Annotated[dict[str, Count], AfterValidator(_one_of_each)]
 
 
 class TrainTokenizerSection(Section):

@@ -11,15 +11,28 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.phantoms import chest, chest_image, chest_report, grammar, pathology, pathology_report
-from medim_forge.generator.phantoms.grammar import Grammar, ReportReading
+from medim_forge.generator.domains import DOMAINS as TABLE
+from medim_forge.generator.phantoms import (
+    anatomy,
+    chest,
+    chest_image,
+    chest_report,
+    grammar,
+    pathology,
+    pathology_report,
+)
+from medim_forge.generator.phantoms.grammar import Grammar, ReportReading, Sentence
 
 __all__ = [
     "DOMAINS",
+    "FIELD_CM",
     "FINDINGS",
+    "GRAMMARS",
     "OPENING",
+    "Grammar",
     "Phantom",
     "ReportReading",
+    "Sentence",
     "draw",
     "read_findings",
     "read_report",
@@ -49,12 +62,11 @@ class Phantom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Room:
-    """A domain behind one door: `make` draws parameters, image and report from a generator."""
+class _Recipe:
+    """How pairs of one domain are made: `make` draws parameters, image and report from a generator."""
 
     make: Callable[[np.random.Generator, bool | None], "_Made"]
     grammar: Grammar
-    opening: str
 
 
 _Made = tuple[NDArray[np.uint8], str, frozenset[str], dict[str, str | float]]
@@ -80,24 +92,24 @@ def _maker(
     return make
 
 
-_ROOMS: Mapping[str, _Room] = {
-    "chest_xray": _Room(
+_RECIPES: Mapping[str, _Recipe] = {
+    chest_report.DOMAIN: _Recipe(
         make=_maker(chest.sample, chest.findings, chest.is_held_out, chest_image.render, chest_report.write),
         grammar=chest_report.GRAMMAR,
-        opening=chest_report.OPENING,
     ),
-    "pathology": _Room(
+    pathology_report.DOMAIN: _Recipe(
         make=_maker(
             pathology.sample, pathology.findings, pathology.is_held_out, pathology.render, pathology_report.write
         ),
         grammar=pathology_report.GRAMMAR,
-        opening=pathology_report.OPENING,
     ),
 }
-DOMAINS = tuple(_ROOMS)
-FINDINGS: Mapping[str, tuple[str, ...]] = {domain: room.grammar.findings for domain, room in _ROOMS.items()}
-OPENING: Mapping[str, str] = {domain: room.opening for domain, room in _ROOMS.items()}
-_GRAMMARS = tuple(room.grammar for room in _ROOMS.values())
+DOMAINS = tuple(_RECIPES)
+GRAMMARS: Mapping[str, Grammar] = {domain: recipe.grammar for domain, recipe in _RECIPES.items()}
+FINDINGS: Mapping[str, tuple[str, ...]] = {domain: grammar.findings for domain, grammar in GRAMMARS.items()}
+OPENING: Mapping[str, str] = {domain: TABLE[domain].opening for domain in DOMAINS}
+# The side of the drawn field where images are radiographs: what makes their scale known.
+FIELD_CM: Mapping[str, float] = {chest_report.DOMAIN: anatomy.FIELD}
 
 
 def draw(domain: str, seed: int, *, held_out: bool | None = False) -> Phantom:
@@ -109,29 +121,29 @@ def draw(domain: str, seed: int, *, held_out: bool | None = False) -> Phantom:
         held_out: False draws only combinations of findings that training may see, True only those it may not,
             None either.
     """
-    room = _room(domain)
+    recipe = _recipe(domain)
     key = int.from_bytes(hashlib.sha256(f"phantom/{domain}/{seed}".encode()).digest()[:16], "big")
     rng = np.random.Generator(np.random.Philox(key=key))
-    image, report, findings, attributes = room.make(rng, held_out)
+    image, report, findings, attributes = recipe.make(rng, held_out)
     return Phantom(domain=domain, seed=seed, image=image, report=report, findings=findings, attributes=attributes)
 
 
 def read_findings(report: str) -> frozenset[str]:
     """The findings `report` asserts: exact on grammatical text, by keyword and negation on any other."""
-    return grammar.read_findings(_GRAMMARS, report)
+    return grammar.read_findings(tuple(GRAMMARS.values()), report)
 
 
 def read_report(report: str) -> ReportReading:
     """The domain, the findings, and whether form and content of `report` hold together."""
-    return grammar.read_report(_GRAMMARS, report)
+    return grammar.read_report(tuple(GRAMMARS.values()), report)
 
 
 def sentences(domain: str) -> tuple[str, ...]:
     """Every sentence a report of `domain` may hold, in table order."""
-    return tuple(row.text for row in _room(domain).grammar.sentences)
+    return tuple(row.text for row in _recipe(domain).grammar.sentences)
 
 
-def _room(domain: str) -> _Room:
-    if domain not in _ROOMS:
-        raise ValueError(f"there is no phantom of domain {domain!r}; use one of {', '.join(_ROOMS)}")
-    return _ROOMS[domain]
+def _recipe(domain: str) -> _Recipe:
+    if domain not in _RECIPES:
+        raise ValueError(f"there is no phantom of domain {domain!r}; use one of {', '.join(_RECIPES)}")
+    return _RECIPES[domain]

@@ -9,8 +9,7 @@ from medim_forge.generator.phantoms import drawing
 from medim_forge.generator.phantoms.drawing import Field, Plane
 
 SIZE = 96
-FIELD = 38.0
-PIXEL = FIELD / SIZE
+FIELD = 38.0  # cm, the side of the drawn field
 U, V = drawing.grid(SIZE, FIELD)
 W = np.abs(U)
 ON_LEFT = U > 0

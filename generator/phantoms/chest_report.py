@@ -4,11 +4,12 @@ from itertools import product
 
 import numpy as np
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.phantoms.chest import SIDES, ZONES, ChestParams
 from medim_forge.generator.phantoms.grammar import Grammar, Keyword, Section, Sentence
 
 DOMAIN = "chest_xray"
-OPENING = "The image is a radiograph of the chest, showing the thoracic cavity structures."
+OPENING = DOMAINS[DOMAIN].opening
 FINDINGS = (
     "cardiomegaly", "effusion_right", "effusion_left", "pneumothorax_right", "pneumothorax_left",
     "nodule", "consolidation", "edema", "pacemaker", "tube",

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.phantoms.grammar import Grammar, Keyword, Sentence
 from medim_forge.generator.phantoms.pathology import NECROSIS_CELLS, TissueParams, findings
 from medim_forge.generator.phantoms.pathology_stamps import CELLS
 
-OPENING = "The image is a histopathology patch of tissue stained with hematoxylin and eosin."
+DOMAIN = "pathology"
+OPENING = DOMAINS[DOMAIN].opening
 FINDINGS: tuple[str, ...] = (
     "glands",
     "hypercellular",
@@ -116,7 +118,7 @@ def _table() -> tuple[Sentence, ...]:
 
 
 GRAMMAR = Grammar(
-    domain="pathology",
+    domain=DOMAIN,
     findings=FINDINGS,
     slots=("opening", *FINDINGS, "heading", *(f"impression_{name}" for name in FINDINGS), "normal"),
     required=frozenset({"opening", "hypercellular", "pleomorphism", "heading"}),

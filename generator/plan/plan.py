@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.inputs import count_inputs, digest_inputs
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.phantoms import OPENING
 from medim_forge.generator.plan.prompts import check_prompts, compose
 from medim_forge.generator.plan.quotas import check_balance
 from medim_forge.generator.records import PairRequest, Prompt, Shard
@@ -204,7 +204,7 @@ class Plan:
             domain, opening = self.spec.inputs.domain, self.spec.inputs.opening
             if self.spec.task == "report_to_image":
                 return Prompt(domain=domain, text="")
-            return Prompt(domain=domain, text=OPENING[domain] if opening is None else opening)
+            return Prompt(domain=domain, text=DOMAINS[domain].opening if opening is None else opening)
         return compose(self.spec.prompts[self._dealt[pair_index]], seed)
 
 

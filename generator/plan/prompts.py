@@ -11,15 +11,11 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.jobspec.sections import PromptSection
-from medim_forge.generator.phantoms import OPENING, read_findings
-from medim_forge.generator.phantoms.chest_report import GRAMMAR as CHEST
-from medim_forge.generator.phantoms.grammar import Grammar, Sentence
-from medim_forge.generator.phantoms.pathology_report import GRAMMAR as PATHOLOGY
+from medim_forge.generator.phantoms import FINDINGS, GRAMMARS, Sentence, read_findings
 from medim_forge.generator.records import Domain, Prompt
-
-GRAMMARS: dict[Domain, Grammar] = {"chest_xray": CHEST, "pathology": PATHOLOGY}
 
 
 def compose(section: PromptSection, seed: int) -> Prompt:
@@ -29,7 +25,7 @@ def compose(section: PromptSection, seed: int) -> Prompt:
         section: the job's entry, already checked.
         seed: of the pair; picks among paraphrases, nothing else.
     """
-    opening = OPENING[section.domain] if section.text is None else section.text
+    opening = DOMAINS[section.domain].opening if section.text is None else section.text
     if not section.findings:
         return _plain(section.domain, opening)
     asked = (_pick(slot, seed) for slot in _slots(section.domain, section.findings))
@@ -44,11 +40,11 @@ def check_prompts(prompts: Sequence[PromptSection], source: str) -> None:
         SpecError: an unknown or repeated finding, with the file and the key.
     """
     for index, section in enumerate(prompts):
-        known = GRAMMARS[section.domain].findings
+        known = FINDINGS.get(section.domain, ())
         for finding in section.findings:
             where = f"{source}: prompts[{index}].findings: {finding!r}"
             if finding not in known:
-                listed = ", ".join(known)
+                listed = ", ".join(known) or "none, for the domain has no grammar; ask in words, with text"
                 raise SpecError(
                     f"{where} is not a finding of {section.domain}{suggestion(finding, known)}. Known: {listed}."
                 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.filters.observations import labels, mentions
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.phantoms.chest_report import GRAMMAR as CHEST
-from medim_forge.generator.plan.prompts import GRAMMARS
+from medim_forge.generator.phantoms import FINDINGS, GRAMMARS
 
 
 def check_balance(spec: GenerateSpec, pairs: int) -> None:
@@ -28,11 +28,11 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
             f"{spec.source}: balance.budget = {spec.balance.budget} is below the {pairs} planned pairs, which it "
             "includes; raise it, or plan fewer."
         )
-    own = [one.domain for one in spec.prompts] if spec.inputs is None else [spec.inputs.domain]
-    domains = tuple(domain for domain in GRAMMARS if domain in own)
+    domains = spec.domains
+    labelled = any(DOMAINS[domain].chexpert for domain in domains)
     for place, quota in enumerate(spec.balance.quotas):
         where = f"{spec.source}: balance.quotas[{place}]"
-        if quota.label is not None and "chest_xray" not in domains:
+        if quota.label is not None and not labelled:
             raise SpecError(f"{where}.label: labels are of chest reports, and the job makes pairs of {domains[0]}.")
         if quota.label is not None and spec.model.checkpoint == "phantom" and quota.label not in phantom_labels():
             raise SpecError(
@@ -43,7 +43,7 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
             raise SpecError(
                 f"{where}.domain: the job makes no pairs of {quota.domain}, but of {' and '.join(domains)}."
             )
-        known = tuple(finding for domain in domains for finding in GRAMMARS[domain].findings)
+        known = tuple(finding for domain in domains for finding in FINDINGS.get(domain, ()))
         if quota.finding is not None and quota.finding not in known:
             raise SpecError(
                 f"{where}.finding: {quota.finding!r} is not a finding of {' or '.join(domains)}"
@@ -53,8 +53,7 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
 
 @lru_cache(maxsize=1)
 def phantom_labels() -> frozenset[str]:
-    """The CheXpert observations that a sentence of the embedded chest grammar asserts, or a report without findings."""
-    found = {"no_finding"}
-    for row in CHEST.sentences:
-        found.update(name for name, value in labels(mentions(row.text)).items() if value == 1)
-    return frozenset(found)
+    """The CheXpert observations that a sentence of a labelled grammar asserts, or a report without findings."""
+    rows = [row for domain, grammar in GRAMMARS.items() if DOMAINS[domain].chexpert for row in grammar.sentences]
+    asserted = {name for row in rows for name, value in labels(mentions(row.text)).items() if value == 1}
+    return frozenset(asserted | {"no_finding"})

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.filters.observations import OBSERVATIONS
 from medim_forge.generator.jobspec.balance import QuotaSection
+from medim_forge.generator.phantoms import FINDINGS
 from medim_forge.generator.plan.plan import Plan
-from medim_forge.generator.plan.prompts import GRAMMARS
 from medim_forge.generator.records import Domain
 
 _LABELS = {name: f"{SCORE_PREFIX}label_{name}" for name in OBSERVATIONS}
@@ -54,9 +55,9 @@ def stratum_of(quota: QuotaSection, plan: Plan) -> Stratum:
     if quota.domain is not None:
         return of_domain(quota.domain)
     if quota.label is not None:
-        return Stratum("label", "chest_xray", quota.label)
+        return Stratum("label", next(domain for domain in plan.spec.domains if DOMAINS[domain].chexpert), quota.label)
     assert quota.finding is not None
-    domain = next(domain for domain, grammar in GRAMMARS.items() if quota.finding in grammar.findings)
+    domain = next(domain for domain in plan.spec.domains if quota.finding in FINDINGS.get(domain, ()))
     return Stratum("finding", domain, quota.finding)
 
 

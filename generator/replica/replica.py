@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import DeviceMemoryError, RowError
 from medim_forge.generator.filters.agreement import both_ways, one_in
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.phantoms import OPENING
 from medim_forge.generator.plan.cost import sampling_rows
 from medim_forge.generator.records import Pair, PairRequest, ReplicaFacts, Shard
 from medim_forge.generator.replica.rows import finished_row, given_row, pair_of
@@ -46,7 +46,8 @@ class MedimReplica:
         self._batch_size = spec.sampling.batch_size
         self._official = spec.sampling.mode == "official"
         self._sampling = official_sampling(spec, model) if self._official else corrected_sampling(spec)
-        self.openings = {**OPENING, **{words.domain: words.opening for words in model.config.conventions.domains}}
+        own = {words.domain: words.opening for words in model.config.conventions.domains}
+        self.openings = {domain: row.opening for domain, row in DOMAINS.items()} | own
         self.effort = affordable(sampling_rows(spec))
         self._at_once = max(1, min(_CONTROLS_AT_ONCE, self._batch_size // 2))
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.generator.domains import DOMAINS
+
 if TYPE_CHECKING:
     from medim_forge.generator.records import Domain
 
@@ -40,11 +42,8 @@ class Signature:
 
 
 def is_embedded(signature: Signature) -> bool:
-    """Whether images are compared by embedding.
-
-    Stained tissue is texture, which a perceptual hash does not hold; see docs/benchmarks.md.
-    """
-    return signature.domain == "pathology" and bool(np.any(signature.embedding))
+    """Whether images are compared by embedding: where their domain says so and the replica has one."""
+    return DOMAINS[signature.domain].images_by == "embedding" and bool(np.any(signature.embedding))
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     tokenizers = [_image_tokenizer(spec, sizes, index, out, log) for index in range(len(sizes.image_tokenizers))]
     data = [
         _encoded(domain, rows, TRAIN_SEEDS, tokenizers[index], text, sizes, out)
-        for index, (domain, rows) in enumerate(_images(spec.backbone.images))
+        for index, (domain, rows) in enumerate(spec.backbone.images.items())
     ]
     held_out = [
         _encoded(part.domain, VALIDATION_ROWS, VALIDATION_SEEDS, tokenizers[index], text, sizes, out)
@@ -78,7 +78,7 @@ def _backbone(
     for index, stage in enumerate(spec.backbone.stages):
         plan = BackbonePlan(
             steps=stage.steps,
-            rows=tuple(count for _, count in _images(spec.backbone.rows)),
+            rows=tuple(spec.backbone.rows.values()),
             rate=stage.rate or spec.backbone.rate,
             warmup=stage.warmup,
             cooldown_steps=stage.cooldown_steps,
@@ -123,10 +123,6 @@ def _log_to(out: Path, on_event: OnEvent) -> Callable[[str], None]:
     return log
 
 
-def _images(section: object) -> list[tuple[str, int]]:
-    return [(domain, int(getattr(section, domain))) for domain in ("chest_xray", "pathology")]
-
-
 def _image_tokenizer(spec: TrainSpec, sizes: MedimConfig, index: int, out: Path, log: Callable[[str], None]) -> Vqgan:
     """The trained tokenizer of one codebook, as it will be stored: its codes must be those of the shipped weights."""
     domain = sizes.image_tokenizers[index].domains[0]
@@ -134,11 +130,11 @@ def _image_tokenizer(spec: TrainSpec, sizes: MedimConfig, index: int, out: Path,
         return checkpoint.load(checkpoint.resolve(spec.start_from)).image_tokenizers[index]
     folder = out / f"tokenizer_{domain}"
     if not (folder / "weights.safetensors").exists():
-        rows = getattr(spec.tokenizer.images, domain)
+        rows = spec.tokenizer.images[domain]
         corpus = draw_corpus(domain, rows, TRAIN_SEEDS, out / "data")
         held_out = draw_corpus(domain, 128, VALIDATION_SEEDS, out / "data")
         plan = TokenizerPlan(
-            steps=getattr(spec.tokenizer.steps, domain),
+            steps=spec.tokenizer.steps[domain],
             batch=spec.tokenizer.batch,
             rate=spec.tokenizer.rate,
             cooldown_steps=spec.tokenizer.cooldown_steps,

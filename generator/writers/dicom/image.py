@@ -7,6 +7,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, VLMicroscopicImageStorage
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.provenance import NOT_DIAGNOSTIC
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.jobspec.sections import DicomSection
 from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.icc import SRGB
@@ -25,7 +26,7 @@ _MARKS = "Letters or marks in the image are part of what was generated, not of a
 def image_dataset(provenance: Provenance, pair: Pair, uids: PairUids, section: DicomSection) -> Dataset:
     """The image object of a pair."""
     domain = pair.request.prompt.domain
-    facts = known(provenance, section, domain, pair.report, pair.image.shape[1])
+    row, facts = DOMAINS[domain], known(provenance, section, domain, pair.report, pair.image.shape[1])
     dataset = base_dataset(provenance, pair, uids.study, facts.sop_class, uids.image)
     dataset.SeriesInstanceUID = uids.image_series
     dataset.SeriesNumber = 1
@@ -39,21 +40,21 @@ def image_dataset(provenance: Provenance, pair: Pair, uids: PairUids, section: D
         dataset.Modality = "OT"
         # Synthetic Image (C.8.6.1); an image that was given is none.
         dataset.ConversionType = "WSD" if provenance.image_given else "SYN"
-        if domain == "chest_xray":
-            dataset.BodyPartExamined = "CHEST"
-    elif domain == "chest_xray":
-        add_radiograph(dataset, facts)
+        if row.dicom.body_part is not None:
+            dataset.BodyPartExamined = row.dicom.body_part
+    elif row.dicom.family == "radiograph":
+        add_radiograph(dataset, facts, row.dicom)
     elif facts.sop_class == VLMicroscopicImageStorage:
         add_patch(dataset)
     else:
         # No orientation in the patient: a slide has coordinates of its own.
         del dataset.PatientOrientation
         add_whole_slide(dataset, provenance, facts, uids)
-    if domain == "pathology":
+    if row.dicom.family == "slide":
         add_specimen(dataset, provenance, pair, uids)
-        if "OpticalPathSequence" not in dataset:
-            dataset.ICCProfile = SRGB
-            dataset.ColorSpace = "SRGB"
+    if row.colour and "OpticalPathSequence" not in dataset:
+        dataset.ICCProfile = SRGB
+        dataset.ColorSpace = "SRGB"
     return dataset
 
 

@@ -20,13 +20,13 @@ from pydicom.uid import (
 )
 
 from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.jobspec.sections import DicomSection
-from medim_forge.generator.phantoms.anatomy import FIELD
+from medim_forge.generator.phantoms import FIELD_CM
 from medim_forge.generator.records import Domain
 
 View = Literal["PA", "AP"]
 
-_FIELD_MM = 10 * FIELD
 # The abbreviations alone may mean the pulmonary artery or the aortopulmonary window.
 _ABBREVIATED = re.compile(
     r"\b(?:upright|erect|supine|portable|semi-upright|single|frontal)\s+(PA|AP)\b"
@@ -74,15 +74,17 @@ def known(provenance: Provenance, section: DicomSection, domain: Domain, report:
         columns: width of the pair's image, pixels.
     """
     unannotated = provenance.phantom or not provenance.image_given
-    if section.sop_class == "secondary_capture":
+    family = DOMAINS[domain].dicom.family
+    if section.sop_class == "secondary_capture" or family == "capture":
         return Known(sop_class=SecondaryCaptureImageStorage, unannotated=unannotated)
-    if domain == "pathology":
+    if family == "slide":
         scale = section.microns_per_pixel
         sop_class = VLMicroscopicImageStorage if scale is None else VLWholeSlideMicroscopyImageStorage
         return Known(sop_class=sop_class, microns_per_pixel=scale, unannotated=unannotated)
     if provenance.image_given:
         return Known(sop_class=ComputedRadiographyImageStorage, unannotated=unannotated)
-    spacing = _FIELD_MM / columns if provenance.phantom else section.imager_pixel_spacing_mm
+    drawn = provenance.phantom and domain in FIELD_CM
+    spacing = 10 * FIELD_CM[domain] / columns if drawn else section.imager_pixel_spacing_mm
     view = stated_view(report)
     if view is None or spacing is None:
         return Known(sop_class=ComputedRadiographyImageStorage, spacing_mm=spacing, unannotated=unannotated)

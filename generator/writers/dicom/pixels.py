@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.records import Domain
 
 # What LLaVA-style preprocessing pads a picture to a square with: the mean colour of CLIP's training images. Decoded
@@ -38,12 +39,12 @@ class Bars:
         return image[self.top : image.shape[0] - self.bottom, self.left : image.shape[1] - self.right]
 
     def __str__(self) -> str:
-        """For people."""
+        """The bars, as a derivation description names them."""
         return f"top {self.top}, bottom {self.bottom}, left {self.left}, right {self.right} pixels"
 
 
 def padding_bars(domain: Domain, image: NDArray[np.uint8]) -> Bars:
-    """The flat bars that pad a chest radiograph to a square; none for pathology.
+    """The flat bars that pad an image to a square; none where the domain's images are not cropped.
 
     Only strips of the padding's own grey count: black film borders and white margins are part of a radiograph.
 
@@ -51,7 +52,7 @@ def padding_bars(domain: Domain, image: NDArray[np.uint8]) -> Bars:
         domain: of the pair.
         image: uint8 [H, W] or [H, W, 3].
     """
-    if domain == "pathology":
+    if not DOMAINS[domain].dicom.padding_cropped:
         return Bars()
     top, bottom = _strips(image)
     left, right = _strips(np.swapaxes(image, 0, 1))
@@ -61,12 +62,12 @@ def padding_bars(domain: Domain, image: NDArray[np.uint8]) -> Bars:
 def stored_pixels(domain: Domain, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The samples that the DICOM image of a pair holds.
 
-    A chest radiograph has no colour and no padding: uint8 [H, W], luminance (ITU-R BT.601) of an RGB image, cropped. A
-    pathology patch is always RGB: uint8 [H, W, 3].
+    They are without padding. A domain with colour has RGB samples, uint8 [H, W, 3]; one without has grey ones, uint8
+    [H, W], which are the luminance (ITU-R BT.601) of an RGB image.
     """
-    if domain == "pathology":
-        return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     image = padding_bars(domain, image).cropped(image)
+    if DOMAINS[domain].colour:
+        return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     if image.ndim == 2:
         return image
     return ((image.astype(np.uint32) @ _LUMINANCE + 500) // 1000).astype(np.uint8)

@@ -7,16 +7,17 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.valuerep import DSfloat
 
+from medim_forge.generator.domains import DicomFacts
 from medim_forge.generator.writers.dicom.known import Known, View
 from medim_forge.generator.writers.dicom.study import code_item
 
-_CHEST = Code("51185008", "SCT", "Chest")
 _VIEWS: dict[View, Code] = {"PA": codes.cid4010.PosteroAnterior, "AP": codes.cid4010.AnteroPosterior}
 
 
-def add_radiograph(dataset: Dataset, known: Known) -> None:
-    """Series, anatomy, positioning and detector of a chest radiograph."""
-    dataset.BodyPartExamined = "CHEST"
+def add_radiograph(dataset: Dataset, known: Known, domain: DicomFacts) -> None:
+    """Series, anatomy, positioning and detector of a frontal radiograph."""
+    assert domain.region is not None, "a radiograph has an anatomic region"
+    dataset.BodyPartExamined = domain.body_part
     # Shown as stored: the generator's levels are those of a display.
     dataset.WindowCenter, dataset.WindowWidth = 128, 256
     if known.spacing_mm is not None:
@@ -28,7 +29,7 @@ def add_radiograph(dataset: Dataset, known: Known) -> None:
     dataset.Modality = "DX"
     dataset.PresentationIntentType = "FOR PRESENTATION"
     dataset.ImageLaterality = "U"
-    dataset.AnatomicRegionSequence = [code_item(_CHEST)]
+    dataset.AnatomicRegionSequence = [code_item(Code(*domain.region))]
     # A frontal radiograph is shown as if the patient faced the reader (C.7.6.1.1.1), whichever way the rays went.
     dataset.PatientOrientation = ["L", "F"]
     dataset.ViewPosition = known.view

@@ -28,18 +28,12 @@ from pydicom.uid import BasicTextSRStorage
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.provenance import NOT_DIAGNOSTIC, SOFTWARE
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import RowError
-from medim_forge.generator.records import Domain, Pair
+from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.study import MIDNIGHT, base_dataset
 from medim_forge.generator.writers.uids import PairUids, device_uid
 
-# CID 7000 has no title for pathology, so that a pathology report follows no template. The radiology title is spelled
-# as CID 7000 spells it: validators compare the meaning, capitals included.
-_TITLES: dict[Domain, CodedConcept] = {
-    "chest_xray": CodedConcept("18748-4", "LN", "Diagnostic Imaging Report"),
-    "pathology": CodedConcept("11526-1", "LN", "Pathology study"),
-}
-_TEMPLATES: dict[Domain, str | None] = {"chest_xray": "2000", "pathology": None}
 _IMPRESSION = re.compile(r"\bimpression\s*:\s*", re.IGNORECASE)
 _FINDINGS_HEADING = re.compile(r"^\s*findings\s*:\s*", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
@@ -77,13 +71,13 @@ def sections(report: str) -> tuple[str, str]:
 
 def _content(provenance: Provenance, pair: Pair, image: Dataset) -> Dataset:
     """The content tree: language and observer, then a container for findings and one for the impression."""
-    domain = pair.request.prompt.domain
+    domain = DOMAINS[pair.request.prompt.domain].dicom
     findings, impression = sections(pair.report)
     if not findings and not impression:
         raise RowError(pair.pair_id, "the report has no words; drop such pairs with the filter report_form")
     if _FORBIDDEN.search(pair.report):
         raise RowError(pair.pair_id, "the report holds control characters, which DICOM text must not")
-    root = ContainerContentItem(_TITLES[domain], template_id=_TEMPLATES[domain])
+    root = ContainerContentItem(CodedConcept(*domain.report_title), template_id=domain.report_template)
     items = ContentSequence(is_sr=True)
     items.extend(_frame(provenance.model_sha256))
     if findings:

@@ -17,12 +17,12 @@ from pydicom.uid import UID
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.provenance import NOT_DIAGNOSTIC, SOFTWARE, SOFTWARE_VERSION
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import RowError, SpecError
 from medim_forge.generator.records import Pair, Task
 
 MIDNIGHT = "000000"
 _ISSUER = "MeDiM Forge (synthetic)"
-_STUDY = {"chest_xray": "Synthetic chest radiograph", "pathology": "Synthetic histopathology patch"}
 _MADE: dict[Task, str] = {
     "joint": "Image and report generated",
     "report_to_image": "Image generated from a given report",
@@ -49,7 +49,7 @@ def base_dataset(provenance: Provenance, pair: Pair, study_uid: str, sop_class: 
     dataset.StudyDate = _date(provenance)
     # Nobody knows a time; viewers and DICOMDIR ask for one.
     dataset.StudyTime = MIDNIGHT
-    dataset.StudyDescription = _STUDY[pair.request.prompt.domain]
+    dataset.StudyDescription = DOMAINS[pair.request.prompt.domain].dicom.study
     dataset.AccessionNumber = ""
     dataset.ReferringPhysicianName = ""
     dataset.Manufacturer = SOFTWARE

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters.image_stats import DEFAULT, SCORES, ImageStats, bar_share, statistics
 from medim_forge.generator.phantoms import draw
@@ -37,7 +38,7 @@ def test_phantoms_of_both_domains_are_kept_by_default():
 
 def test_checkerboard_statistics_are_those_worked_out_by_hand():
     board = (np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    found = statistics(board, pathology=False)
+    found = statistics(board, DOMAINS["chest_xray"])
     assert found["entropy"] == pytest.approx(1.0)
     assert found["std"] == pytest.approx(127.5)
     assert found["saturation"] == 1.0
@@ -49,7 +50,7 @@ def test_checkerboard_statistics_are_those_worked_out_by_hand():
 def test_blur_lowers_sharpness():
     sharp = noise().astype(np.float32)
     soft = (sharp + np.roll(sharp, 1, 0) + np.roll(sharp, 1, 1) + np.roll(sharp, (1, 1), (0, 1))) / 4
-    found = [statistics(one.astype(np.uint8), pathology=False)["sharpness"] for one in (sharp, soft)]
+    found = [statistics(one.astype(np.uint8), DOMAINS["chest_xray"])["sharpness"] for one in (sharp, soft)]
     assert found[1] < found[0] / 2
 
 
@@ -69,12 +70,12 @@ def test_a_flat_band_inside_the_image_is_not_a_bar():
 
 def test_chroma_is_for_radiographs_and_tissue_for_pathology():
     tinted = np.stack([noise()] * 3, axis=2) // 2 + np.array([10, 5, 0], dtype=np.uint8)
-    assert statistics(tinted, pathology=False)["chroma"] == pytest.approx(10.0)
-    assert math.isnan(statistics(tinted, pathology=False)["tissue"])
+    assert statistics(tinted, DOMAINS["chest_xray"])["chroma"] == pytest.approx(10.0)
+    assert math.isnan(statistics(tinted, DOMAINS["chest_xray"])["tissue"])
     slide = np.full((10, 10, 3), 245, dtype=np.uint8)
     slide[:4] = (180, 90, 150)
-    assert statistics(slide, pathology=True)["tissue"] == pytest.approx(0.4)
-    assert math.isnan(statistics(slide, pathology=True)["chroma"])
+    assert statistics(slide, DOMAINS["pathology"])["tissue"] == pytest.approx(0.4)
+    assert math.isnan(statistics(slide, DOMAINS["pathology"])["chroma"])
 
 
 def test_bounds_of_the_other_domain_do_not_count():
@@ -98,7 +99,7 @@ def test_every_option_can_drop_a_pair():
 
 
 def test_half_the_bound_scores_one_half():
-    std = statistics(noise(), pathology=False)["std"]
+    std = statistics(noise(), DOMAINS["chest_xray"])["std"]
     filter_ = ImageStats.of(Rule(name="image_stats", drop_below=0.4, options={"min_std": 2 * std}))
     verdict = filter_.judge(a_pair())
     assert verdict.scores["image_stats"] == pytest.approx(0.5)

@@ -1,11 +1,12 @@
 """Tests a finished dataset against the records that its model was trained on, and keeps the result with the dataset.
 
-The reference is Parquet (a file, folder or glob) or a folder of images (PNG, JPEG, DICOM), with the report of
-`name.png` in `name.txt`. A holdout of the same kind, not trained on, says how near a record is that nobody copied.
+Reference and holdout are read as jobs read what they are given, DICOM as a viewer shows it; see `inputs/pairs.py`. A
+holdout of the same kind, not trained on, says how near a record is that nobody copied.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,12 +29,13 @@ from medim_forge.generator.finalise.finalise import standing_rules
 from medim_forge.generator.finalise.privacy_note import Copy, Privacy, write_privacy
 from medim_forge.generator.finalise.refilter import finalise_again
 from medim_forge.generator.finalise.view import data_digest
-from medim_forge.generator.inputs.pairs import Record, read_records
+from medim_forge.generator.inputs.pairs import FilePairs, GivenPair, ParquetPairs, Unreadable, open_pairs
 from medim_forge.generator.plan import read_spec
 from medim_forge.generator.records import FileRecord
 from medim_forge.generator.store import Store, store_at
 
 _LISTED = 1000
+_NAMED = 10  # of what cannot be read, in an error
 LEAST_HELD = 100  # for one in a hundred to be told
 
 
@@ -48,24 +50,24 @@ def assess(
     """
     store = store_at(out)
     dataset, manifest = open_dataset(store), read_manifest(store)
-    records = list(read_records(reference, image_column, report_column))
-    held = [] if holdout is None else list(read_records(holdout, image_column, report_column))
-    for place, found_records in ((reference, records), (holdout, held)):
-        if place is not None and not found_records:
-            raise InputError(f"{place}: holds no record, so there is nothing to compare with")
-    known = known_ngrams(one.report for one in records if one.report)
-    against = Reference(one.image for one in records)
-    apart, held, warnings = _apart(against, held, holdout)
+    records, warnings = _read(open_pairs(reference, image_column, report_column))
+    held: list[GivenPair] = []
+    if holdout is not None:
+        held, about_holdout = _read(open_pairs(holdout, image_column, report_column))
+        warnings += about_holdout
+    known = known_ngrams(record.report for record in records if record.report)
+    against = Reference(record.pixels for record in records)
+    apart, held, about_overlap = _apart(against, held, holdout)
     found = against.distances(dataset.images())
-    stretch = copy_threshold([longest_copy(one.report, known) for one in held if one.report])
+    stretch = copy_threshold([longest_copy(record.report, known) for record in held if record.report])
     images = copied(found, apart)
     reports = np.array([longest_copy(report, known) > stretch for report in dataset.reports()], bool)
     ids = [row["pair_id"] for row in dataset.columns(["pair_id"])]
     return Privacy(
-        data_sha256=data_digest(FileRecord(**one) for one in manifest["files"] if one["path"].startswith("data/")),
+        data_sha256=data_digest(FileRecord(**file) for file in manifest["files"] if file["path"].startswith("data/")),
         pairs=len(dataset),
         reference=len(records),
-        reference_reports=sum(bool(one.report) for one in records),
+        reference_reports=sum(record.report is not None for record in records),
         holdout=len(held),
         copied_images=int(images.sum()),
         image_threshold=None if apart is None else round(float(np.quantile(apart.nearest, 0.01, method="lower")), 6),
@@ -84,13 +86,42 @@ def assess(
             )
             for place in np.flatnonzero(images | reports)[:_LISTED].tolist()
         ),
-        warnings=warnings,
+        warnings=(*warnings, *about_overlap),
     )
 
 
+def _read(pairs: ParquetPairs | FilePairs) -> tuple[list[GivenPair], tuple[str, ...]]:
+    """Every record of a reference or holdout, and what to know of it.
+
+    Raises:
+        InputError: there is none, or some cannot be read; says how many and names the first of them.
+    """
+    records: list[GivenPair] = []
+    unreadable: list[Unreadable] = []
+    for found in pairs:
+        if isinstance(found, GivenPair):
+            records.append(found)
+        else:
+            unreadable.append(found)
+    if unreadable:
+        more = f"; and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+        raise InputError(
+            f"{pairs.place}: {len(unreadable)} of {len(pairs)} records cannot be read, and a copy of one would not be "
+            f"seen: {'; '.join(row.reason for row in unreadable[:_NAMED])}{more}. Mend them, or take them away."
+        )
+    if not records:
+        raise InputError(f"{pairs.place}: holds no record, so there is nothing to compare with")
+    if not pairs.left_out:
+        return records, ()
+    # Files may be named after patients, and the result is published with the dataset: kinds are told, not names.
+    kinds = Counter(path.suffix.lower() or "without suffix" for path in pairs.left_out)
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return records, (f"{len(pairs.left_out)} files beside the {len(records)} records were not compared: {listed}",)
+
+
 def _apart(
-    against: Reference, held: list[Record], place: str | None
-) -> tuple[Distances | None, list[Record], tuple[str, ...]]:
+    against: Reference, held: list[GivenPair], place: str | None
+) -> tuple[Distances | None, list[GivenPair], tuple[str, ...]]:
     """Distances of the held-out records to the reference, the records that are not in it, and what to know of them.
 
     Raises:
@@ -98,7 +129,7 @@ def _apart(
     """
     if place is None:
         return None, held, ()
-    found = against.distances(one.image for one in held)
+    found = against.distances(record.pixels for record in held)
     new = found.nearest > SAME
     warnings = []
     if not new.any():
@@ -109,7 +140,7 @@ def _apart(
         warnings.append(
             f"{int(new.sum())} held-out records cannot tell the closest of a hundred; give {LEAST_HELD} or more"
         )
-    kept = [one for one, flag in zip(held, new.tolist(), strict=True) if flag]
+    kept = [record for record, is_new in zip(held, new.tolist(), strict=True) if is_new]
     apart = Distances(nearest=found.nearest[new], ratio=found.ratio[new], record=found.record[new])
     return apart, kept, tuple(warnings)
 
@@ -118,10 +149,10 @@ def _median(values: NDArray[np.float32]) -> float:
     return round(float(np.median(values)), 6) if len(values) else 0.0
 
 
-def _closer(found: Distances, images: Iterator[NDArray[np.uint8]], held: Sequence[Record]) -> float | None:
+def _closer(found: Distances, images: Iterator[NDArray[np.uint8]], held: Sequence[GivenPair]) -> float | None:
     if not held:
         return None
-    other = Reference(one.image for one in held).distances(images)
+    other = Reference(record.pixels for record in held).distances(images)
     return round(float((found.nearest < other.nearest).mean()), 6) if len(found.nearest) else 0.0
 
 

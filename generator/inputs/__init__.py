@@ -1,5 +1,18 @@
-"""What others give to a job: reports, images and word lists, read and checked row by row."""
+"""What users give to a job or hold beside it: pairs, images, reports and word lists, read and checked row by row."""
 
 from medim_forge.generator.inputs.load import count_inputs, digest_inputs, load_inputs
+from medim_forge.generator.inputs.pairs import FilePairs, GivenPair, ParquetPairs, Unreadable, open_pairs
+from medim_forge.generator.inputs.words import build_judge, with_words
 
-__all__ = ["count_inputs", "digest_inputs", "load_inputs"]
+__all__ = [
+    "FilePairs",
+    "GivenPair",
+    "ParquetPairs",
+    "Unreadable",
+    "build_judge",
+    "count_inputs",
+    "digest_inputs",
+    "load_inputs",
+    "open_pairs",
+    "with_words",
+]

@@ -1,105 +1,137 @@
-"""Given images in files: which there are, in which order, and one of them."""
+"""Given images in files, one each: DICOM, or what Pillow reads; the report of `name.png` in `name.txt` beside it."""
 
 from __future__ import annotations
 
-import io
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from medim_forge.generator.errors import InputError, SpecError
-from medim_forge.generator.inputs.parquet import glob_files
-from medim_forge.generator.jobspec.inputs import FileInputs
+import numpy as np
+from numpy.typing import NDArray
 
-# What a folder of pictures is searched for. DICOM files need no suffix, so a folder of them is taken whole.
-_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# The index of a DICOM medium lies beside the images and is none.
-_INDEX = "DICOMDIR"
+from medim_forge.generator.errors import InputError
+from medim_forge.generator.inputs.given import GivenPair, Unreadable
+from medim_forge.generator.inputs.images import check_image, decode_image, encode_image
+from medim_forge.generator.inputs.places import ImageKind, is_dicom, report_file
 
 
-def image_files(inputs: FileInputs, source: str, *, fresh: bool = False) -> tuple[Path, ...]:
-    """The files that the inputs name, sorted by path, as many as the job uses.
+@dataclass(frozen=True, kw_only=True)
+class FilePairs:
+    """Images in files, a row each; see `medim_forge.generator.inputs.given.GivenRows`.
 
-    Args:
-        inputs: of the job.
-        source: the job file, for errors.
-        fresh: look again; else what was found before serves, because a shard reads one file after the other.
+    Attributes:
+        place: that names the files, for messages.
+        kind: of the images.
+        files: of the images, sorted by path.
+        left_out: files of the place that are neither images nor their reports.
+    """
+
+    place: str
+    kind: ImageKind
+    files: tuple[Path, ...]
+    left_out: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[GivenPair | Unreadable]:
+        """Every row in order, one in memory at a time."""
+        for row in range(len(self)):
+            try:
+                yield GivenPair(row=row, pixels=self.pixels(row), report=_report(self.files[row]))
+            except InputError as error:
+                yield Unreadable(row=row, reason=str(error))
+
+    def image(self, row: int) -> bytes:
+        """The row's encoded image, known to decode: the file itself, or a PNG of what a DICOM file shows.
+
+        Raises:
+            InputError: it cannot be read; names the file.
+        """
+        path = self._file(row)
+        content = _content(path)
+        with _naming(path):
+            return encode_image(_shown(content)) if self._is_dicom(path) else check_image(content)
+
+    def pixels(self, row: int) -> NDArray[np.uint8]:
+        """The row's image: uint8 [H, W] or [H, W, 3].
+
+        Raises:
+            InputError: it cannot be read; names the file.
+        """
+        path = self._file(row)
+        content = _content(path)
+        with _naming(path):
+            return _shown(content) if self._is_dicom(path) else np.asarray(decode_image(content))
+
+    def report(self, row: int) -> str:
+        """The report beside the row's image.
+
+        Raises:
+            InputError: there is none, or it is not UTF-8 text; names the file.
+        """
+        path = self._file(row)
+        report = _report(path)
+        if report is None:
+            raise InputError(f"{path} has no report beside it. Write it to {report_file(path)}.")
+        return report
+
+    def _file(self, row: int) -> Path:
+        if row >= len(self.files):
+            raise InputError(
+                f"row {row} is beyond {self.place}, which has {len(self.files)} files. Were files removed?"
+            )
+        return self.files[row]
+
+    def _is_dicom(self, path: Path) -> bool:
+        return self.kind == "dicom" or (self.kind == "either" and is_dicom(path))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file.
 
     Raises:
-        SpecError: there is none.
+        InputError: it cannot be read.
     """
-    if fresh:
-        _found.cache_clear()
-    found = _found(inputs.path, inputs.source == "dicom")
-    if not found:
-        wanted = "DICOM file" if inputs.source == "dicom" else f"image ({', '.join(sorted(_SUFFIXES))})"
-        raise SpecError(f"{source}: inputs.path = {inputs.path!r} names no {wanted}. Give a file, folder or glob.")
-    return found[: inputs.limit]
-
-
-def read_file(inputs: FileInputs, source: str, row: int) -> bytes:
-    """The encoded image (PNG, JPEG, ...) of one file, known to decode.
-
-    Args:
-        inputs: of the job.
-        source: the job file, for errors.
-        row: which file.
-
-    Raises:
-        InputError: it cannot be read; names the file.
-    """
-    files = image_files(inputs, source)
-    if row >= len(files):
-        raise InputError(f"row {row} is beyond {inputs.path}, which has {len(files)} files. Were files removed?")
-    path = files[row]
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Mend the file.") from error
-    if inputs.source == "images":
-        return decodable(content, str(path))
-    from PIL import Image
-
-    from medim_forge.generator.inputs.dicom import read_dicom
-
-    try:
-        picture = read_dicom(content)
-    except InputError as error:
-        raise InputError(f"{path} {error}") from error
-    stream = io.BytesIO()
-    # Fast: the bytes live only until the replica reads them.
-    Image.fromarray(picture).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
 
 
-def decodable(content: bytes, where: str) -> bytes:
-    """The encoded image, known to decode.
+def _report(image: Path) -> str | None:
+    """The report beside an image; None where there is none.
 
     Raises:
-        InputError: it does not; `where` leads the message.
+        InputError: it is not UTF-8 text.
     """
-    from PIL import Image
-
+    path = report_file(image)
+    if not path.is_file():
+        return None
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except Exception as error:
-        raise InputError(f"{where} cannot be decoded ({type(error).__name__}: {error}). Give a PNG or JPEG.") from error
-    return content
+        return _content(path).decode("utf-8-sig").strip() or None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text (byte {error.start}). Store it as UTF-8.") from error
 
 
-@lru_cache(maxsize=4)
-def _found(path: str, dicom: bool) -> tuple[Path, ...]:
-    given = Path(path)
-    if given.is_file():
-        return (given,)
-    if not given.is_dir():
-        return tuple(sorted(glob_files(given)))
-    below = (one for one in given.rglob("*") if one.is_file())
-    return tuple(sorted(one for one in below if _wanted(one.relative_to(given), dicom)))
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What is wrong with an image is said of its file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path} {error}") from error
 
 
-def _wanted(relative: Path, dicom: bool) -> bool:
-    """Whether a file of a folder is meant: nothing hidden, no index, and no other kind of file among pictures."""
-    if any(part.startswith(".") for part in relative.parts):
-        return False
-    return relative.name != _INDEX if dicom else relative.suffix.lower() in _SUFFIXES
+def _shown(content: bytes) -> NDArray[np.uint8]:
+    """What a DICOM file shows: uint8 [H, W] or [H, W, 3].
+
+    Raises:
+        InputError: it cannot be read; the message goes on from the name of the file.
+    """
+    # Loading pydicom takes longer than most commands that read no DICOM.
+    from medim_forge.generator.inputs.dicom import read_dicom
+
+    return read_dicom(content)

@@ -1,8 +1,9 @@
-"""Given images on their way into a model."""
+"""Encoded images of users (PNG, JPEG, TIFF, ...): the one place where they are opened, and how a model takes them."""
 
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,56 @@ from PIL import Image
 
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.records import Domain
-from medim_forge.model.config import MedimConfig
+
+if TYPE_CHECKING:
+    from medim_forge.model.config import MedimConfig
 
 # A square of this side has as many pixels as Pillow takes before it suspects a bomb.
 LARGEST_SIDE = 13_000
+
+
+def check_image(content: bytes) -> bytes:
+    """The encoded image, known to decode.
+
+    Raises:
+        InputError: it does not; the message goes on from the name of the image.
+    """
+    _opened(content)
+    return content
+
+
+def decode_image(content: bytes, mode: Literal["L", "RGB"] | None = None) -> Image.Image:
+    """The picture that an encoded image holds.
+
+    Args:
+        content: of the file.
+        mode: grey or RGB; None keeps grey images grey and makes all others RGB.
+
+    Raises:
+        InputError: it does not decode, or has more than 8 bits per channel; the message goes on from the name of the
+            image.
+    """
+    image = _opened(content)
+    # Pillow would clip these to white instead of scaling them.
+    if image.mode.startswith(("I", "F")):
+        raise InputError(f"has pixels of mode {image.mode}, more than 8 bits per channel; window it to 8 bits first")
+    try:
+        return image.convert(mode or ("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    except ValueError as error:
+        raise InputError(f"has pixels of mode {image.mode}, which cannot be shown ({error}). Give RGB.") from error
+
+
+def encode_image(pixels: NDArray[np.uint8]) -> bytes:
+    """The PNG of a picture, made fast: its bytes live only until the replica reads them."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def image_size(content: bytes) -> tuple[int, int]:
+    """Width and height of an encoded image that is known to decode, pixels."""
+    with Image.open(io.BytesIO(content)) as opened:
+        return opened.size
 
 
 def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.uint8]:
@@ -26,17 +73,9 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
     """
     sizes = next(sizes for sizes in config.image_tokenizers if domain in sizes.domains)
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            opened.load()
-            # Pillow would clip these to white instead of scaling them.
-            if opened.mode.startswith(("I", "F")):
-                raise InputError(
-                    f"the given image has pixels of mode {opened.mode}, more than 8 bits per channel; "
-                    "window it to 8 bits first"
-                )
-            image = opened.convert("L" if sizes.channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"the given image cannot be read ({error}); give PNG or JPEG bytes") from error
+        image = decode_image(data, "L" if sizes.channels == 1 else "RGB")
+    except InputError as error:
+        raise InputError(f"the given image {error}") from error
     side = max(image.size)
     if side > LARGEST_SIDE:
         raise InputError(
@@ -53,7 +92,18 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
     return np.asarray(image)
 
 
-def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height of an encoded image that `read_image` has read."""
-    with Image.open(io.BytesIO(data)) as opened:
-        return opened.size
+def _opened(content: bytes) -> Image.Image:
+    """The picture as it is stored.
+
+    Raises:
+        InputError: it does not decode.
+    """
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except MemoryError:
+        raise  # says nothing of the image
+    except Exception as error:
+        # Decoders meet damage in every way there is.
+        raise InputError(f"cannot be decoded ({type(error).__name__}: {error}). Give a PNG or JPEG.") from error
+    return image

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from dataclasses import replace
 
-from medim_forge.generator.errors import InputError
-from medim_forge.generator.inputs.files import decodable, image_files, read_file
-from medim_forge.generator.inputs.parquet import digests, digests_of, open_column
+from medim_forge.generator.errors import InputError, SpecError
+from medim_forge.generator.inputs.drawn import PhantomRows
+from medim_forge.generator.inputs.files import FilePairs
+from medim_forge.generator.inputs.given import GivenRows
+from medim_forge.generator.inputs.parquet import ParquetPairs, look_at
+from medim_forge.generator.inputs.places import PICTURES, digests, find_images, find_tables
+from medim_forge.generator.inputs.words import vocabulary_sha256
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.jobspec.inputs import FileInputs, ParquetInputs, PhantomInputs
-from medim_forge.generator.records import PairRequest, Quarantined, Shard
+from medim_forge.generator.jobspec.inputs import ParquetInputs, PhantomInputs
+from medim_forge.generator.phantoms import read_findings
+from medim_forge.generator.records import PairRequest, Quarantined, Shard, Task
 from medim_forge.generator.tracing import one_line, portable_traceback
 
 
@@ -21,11 +24,7 @@ def count_inputs(spec: GenerateSpec) -> int:
     Raises:
         SpecError: no file, a file that is not Parquet, no such column, or no row.
     """
-    if isinstance(spec.inputs, ParquetInputs):
-        return open_column(spec.inputs, spec.task, spec.source).rows
-    if isinstance(spec.inputs, FileInputs):
-        return len(image_files(spec.inputs, spec.source, fresh=True))
-    return 0 if spec.inputs is None else spec.inputs.pairs
+    return 0 if spec.inputs is None else len(_open(spec, fresh=True))
 
 
 def digest_inputs(spec: GenerateSpec) -> dict[str, str]:
@@ -33,14 +32,7 @@ def digest_inputs(spec: GenerateSpec) -> dict[str, str]:
 
     Phantoms have none: the spec determines them.
     """
-    from medim_forge.generator.inputs.words import vocabulary_sha256
-
-    if isinstance(spec.inputs, ParquetInputs):
-        found = digests(open_column(spec.inputs, spec.task, spec.source))
-    elif isinstance(spec.inputs, FileInputs):
-        found = digests_of(image_files(spec.inputs, spec.source))
-    else:
-        found = {}
+    found = {} if spec.inputs is None else digests(_open(spec).files)
     return found | vocabulary_sha256(spec)
 
 
@@ -56,78 +48,83 @@ def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantin
     """
     if spec.inputs is None:
         return shard, []
+    rows = _open(spec)
     filled: list[PairRequest] = []
     unreadable: list[Quarantined] = []
     for request in shard.requests:
         try:
-            filled.append(_fill(spec, request))
+            filled.append(_filled(rows, spec.task, request))
         except InputError as error:
             full = portable_traceback(error)
             unreadable.append(Quarantined(request=request, error=one_line(error), traceback=full, stage="input"))
     return replace(shard, requests=tuple(filled)), unreadable
 
 
-def _fill(spec: GenerateSpec, request: PairRequest) -> PairRequest:
-    """The request with what is given.
+def _filled(rows: GivenRows, task: Task, request: PairRequest) -> PairRequest:
+    """The request with the side that is given, and with the findings that a given report asks for.
 
     Raises:
         InputError: it cannot be read.
     """
-    assert spec.inputs is not None, "a job without inputs has nothing to fill"
-    assert request.source_row is not None, "a planned pair of a job with inputs has its row"
-    if isinstance(spec.inputs, PhantomInputs):
-        return _drawn(spec, spec.inputs, request, request.source_row)
-    if isinstance(spec.inputs, FileInputs):
-        return replace(request, given_image=read_file(spec.inputs, spec.source, request.source_row))
-    column = open_column(spec.inputs, spec.task, spec.source)
-    value = column.value(request.source_row)
-    where = f"row {request.source_row} of {spec.inputs.path}, column {column.name},"
-    if spec.task == "image_to_report":
-        return replace(request, given_image=_cell(value, where))
-    return _with_report(request, _report(value, where))
-
-
-def _drawn(spec: GenerateSpec, inputs: PhantomInputs, request: PairRequest, row: int) -> PairRequest:
-    """The request with a phantom's image or report."""
-    from PIL import Image
-
-    from medim_forge.generator.phantoms import draw
-
-    digest = hashlib.sha256(f"inputs/{inputs.seed}/{row}".encode()).digest()
-    phantom = draw(inputs.domain, int.from_bytes(digest[:8], "big") >> 1)
-    if spec.task == "report_to_image":
-        return _with_report(request, phantom.report)
-    stream = io.BytesIO()
-    Image.fromarray(phantom.image).save(stream, "PNG")
-    return replace(request, given_image=stream.getvalue())
-
-
-def _with_report(request: PairRequest, report: str) -> PairRequest:
-    """The request with a report, and with the findings it asks for."""
-    from medim_forge.generator.phantoms import read_findings
-
+    row = request.source_row
+    assert row is not None, "a planned pair of a job with inputs has its row"
+    if task == "image_to_report":
+        return replace(request, given_image=rows.image(row))
+    report = rows.report(row)
     prompt = replace(request.prompt, findings=tuple(sorted(read_findings(report))))
     return replace(request, given_report=report, prompt=prompt)
 
 
-def _report(value: object, where: str) -> str:
-    """The text of a cell.
+def _open(spec: GenerateSpec, *, fresh: bool = False) -> GivenRows:
+    """The rows that the job names; `fresh` looks again which files there are.
 
     Raises:
-        InputError: it holds none.
+        SpecError: no file, a file that is not Parquet, no such column, or no row.
     """
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where} holds no report, but {value!r:.80}. Give text.")
-    return value.strip()
+    inputs = spec.inputs
+    assert inputs is not None, "a job without inputs has nothing to open"
+    if isinstance(inputs, PhantomInputs):
+        return PhantomRows(inputs)
+    if isinstance(inputs, ParquetInputs):
+        return _open_tables(inputs, spec.task, spec.source)
+    files = find_images(inputs.path, inputs.source, fresh=fresh).images[: inputs.limit]
+    if not files:
+        wanted = "DICOM file" if inputs.source == "dicom" else f"image ({', '.join(PICTURES)})"
+        raise SpecError(f"{spec.source}: inputs.path = {inputs.path!r} names no {wanted}. Give a file, folder or glob.")
+    return FilePairs(place=inputs.path, kind=inputs.source, files=files)
 
 
-def _cell(value: object, where: str) -> bytes:
-    """The encoded image of a cell, known to decode.
+def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs:
+    """The rows of the Parquet files that the job names.
+
+    Args:
+        inputs: of the job.
+        task: decides which column must be there.
+        source: the job file, for errors.
 
     Raises:
-        InputError: it holds none, or one that does not decode.
+        SpecError: no file, a file that is not Parquet, no such column, or no row.
     """
-    content = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(content, bytes) or not content:
-        raise InputError(f"{where} holds no image bytes, but {type(content).__name__}. Embed the encoded image there.")
-    return decodable(content, where)
+    paths = find_tables(inputs.path)
+    if not paths:
+        raise SpecError(f"{source}: inputs.path = {inputs.path!r} names no Parquet file. Give a file, folder or glob.")
+    try:
+        tables = tuple(look_at(path) for path in paths)
+    except InputError as error:
+        raise SpecError(f"{source}: inputs.path = {inputs.path!r}: {error}") from error
+    rows = ParquetPairs(
+        place=inputs.path,
+        tables=tables,
+        image_column=inputs.image_column,
+        report_column=inputs.report_column,
+        limit=inputs.limit,
+    )
+    key = "report_column" if task == "report_to_image" else "image_column"
+    name = getattr(inputs, key)
+    lacking = rows.lacking(name)
+    if lacking is not None:
+        listed = ", ".join(lacking.columns)
+        raise SpecError(f"{source}: inputs.{key} = {name!r} is not a column of {lacking.path}. It has: {listed}.")
+    if not len(rows):
+        raise SpecError(f"{source}: inputs.path = {inputs.path!r} holds no rows. Give Parquet with at least one.")
+    return rows

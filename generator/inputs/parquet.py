@@ -1,22 +1,25 @@
-"""Given reports and images in Parquet: the files, the column that matters, and one row of it."""
+"""Given reports and images in Parquet: the tables of a place, and their rows numbered through."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from medim_forge.generator.errors import InputError, SpecError
-from medim_forge.generator.jobspec.inputs import ParquetInputs
-from medim_forge.generator.records import Task
+import numpy as np
+
+from medim_forge.generator.errors import InputError
+from medim_forge.generator.inputs.given import GivenPair, Unreadable
+from medim_forge.generator.inputs.images import check_image, decode_image
+
+_BATCH = 64  # rows in memory at a time where all are read in order
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputFile:
+class Table:
     """A Parquet file, as it was when it was looked at.
 
     Attributes:
@@ -33,20 +36,100 @@ class InputFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenColumn:
-    """One column over all input files, rows numbered through.
+class ParquetPairs:
+    """Rows over all tables of a place; see `medim_forge.generator.inputs.given.GivenRows`.
 
     Attributes:
-        name: of the column.
-        files: sorted by path.
-        rows: how many the job uses.
+        place: that names the tables, for messages.
+        tables: sorted by path.
+        image_column: encoded images, as bytes or as a struct with a field `bytes`.
+        report_column: reports; empty where there are none.
+        limit: how many rows count; None for all.
+        left_out: files of the place that hold images, though tables are what is read.
     """
 
-    name: str
-    files: tuple[InputFile, ...]
-    rows: int
+    place: str
+    tables: tuple[Table, ...]
+    image_column: str
+    report_column: str
+    limit: int | None = None
+    left_out: tuple[Path, ...] = ()
 
-    def value(self, row: int) -> Any:
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The paths of the tables, sorted."""
+        return tuple(table.path for table in self.tables)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        rows = sum(sum(table.groups) for table in self.tables)
+        return rows if self.limit is None else min(rows, self.limit)
+
+    def __iter__(self) -> Iterator[GivenPair | Unreadable]:
+        """Every row in order, `_BATCH` of them in memory at a time."""
+        return islice(self._all(), len(self))
+
+    def lacking(self, column: str) -> Table | None:
+        """The first table that has no such column; None where all have it."""
+        return next((table for table in self.tables if column not in table.columns), None)
+
+    def image(self, row: int) -> bytes:
+        """The row's encoded image, known to decode.
+
+        Raises:
+            InputError: there is none, or it does not decode; names the row.
+        """
+        content = self._image_bytes(row, self._value(row, self.image_column))
+        try:
+            return check_image(content)
+        except InputError as error:
+            raise InputError(f"{self._cell(row, self.image_column)} {error}") from error
+
+    def report(self, row: int) -> str:
+        """The row's report.
+
+        Raises:
+            InputError: there is none, or it cannot be read; names the row.
+        """
+        value = self._value(row, self.report_column)
+        report = self._text(row, value)
+        if report is None:
+            raise self._no_report(row, value)
+        return report
+
+    def _all(self) -> Iterator[GivenPair | Unreadable]:
+        import pyarrow
+        import pyarrow.parquet as pq
+
+        columns = [name for name in (self.image_column, self.report_column) if name]
+        row = 0
+        for table, group in self._groups():
+            end = row + table.groups[group]
+            try:
+                with pq.ParquetFile(table.path) as file:
+                    for batch in file.iter_batches(_BATCH, row_groups=[group], columns=columns):
+                        for values in batch.to_pylist():
+                            yield self._pair(row, values)
+                            row += 1
+            except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
+                yield from (Unreadable(row=lost, reason=_damaged(lost, table, error)) for lost in range(row, end))
+            row = end
+
+    def _groups(self) -> Iterator[tuple[Table, int]]:
+        return ((table, group) for table in self.tables for group in range(len(table.groups)))
+
+    def _pair(self, row: int, values: Mapping[str, Any]) -> GivenPair | Unreadable:
+        try:
+            content = self._image_bytes(row, values[self.image_column])
+            report = self._text(row, values[self.report_column]) if self.report_column else None
+        except InputError as error:
+            return Unreadable(row=row, reason=str(error))
+        try:
+            return GivenPair(row=row, pixels=np.asarray(decode_image(content)), report=report)
+        except InputError as error:
+            return Unreadable(row=row, reason=f"{self._cell(row, self.image_column)} {error}")
+
+    def _value(self, row: int, column: str) -> Any:
         """The row's value as a Python object.
 
         Raises:
@@ -55,85 +138,64 @@ class GivenColumn:
         import pyarrow
 
         start = 0
-        for file, group in ((one, index) for one in self.files for index in range(len(one.groups))):
-            end = start + file.groups[group]
+        for table, group in self._groups():
+            end = start + table.groups[group]
             if row < end:
                 try:
-                    return _values(file, group, self.name)[row - start].as_py()
+                    return _values(table, group, column)[row - start].as_py()
                 except (OSError, pyarrow.ArrowException) as error:
-                    raise InputError(f"row {row} of {file.path} cannot be read ({error}). Repair the file.") from error
+                    raise InputError(_damaged(row, table, error)) from error
             start = end
         raise InputError(f"row {row} is beyond the inputs, which have {start} rows. Were the files changed?")
 
+    def _image_bytes(self, row: int, value: object) -> bytes:
+        """The encoded image of a cell.
 
-def open_column(inputs: ParquetInputs, task: Task, source: str) -> GivenColumn:
-    """The column that the task needs.
+        Raises:
+            InputError: it holds none.
+        """
+        content = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(content, bytes) or not content:
+            raise InputError(
+                f"{self._cell(row, self.image_column)} holds no image bytes, but {type(content).__name__}. "
+                "Embed the encoded image there."
+            )
+        return content
 
-    Args:
-        inputs: of the job.
-        task: decides between image and report.
-        source: the job file, for errors.
+    def _text(self, row: int, value: object) -> str | None:
+        """The report of a cell; None where there is none.
 
-    Raises:
-        SpecError: no file, a file that is not Parquet, no such column, or no row.
-    """
-    key = "report_column" if task == "report_to_image" else "image_column"
-    name = inputs.report_column if task == "report_to_image" else inputs.image_column
-    paths = find_files(inputs.path)
-    if not paths:
-        raise SpecError(f"{source}: inputs.path = {inputs.path!r} names no Parquet file. Give a file, folder or glob.")
-    try:
-        files = tuple(_look(path, path.stat().st_mtime_ns) for path in paths)
-    except InputError as error:
-        raise SpecError(f"{source}: inputs.path = {inputs.path!r}: {error}") from error
-    for file in files:
-        if name not in file.columns:
-            listed = ", ".join(file.columns)
-            raise SpecError(f"{source}: inputs.{key} = {name!r} is not a column of {file.path}. It has: {listed}.")
-    rows = sum(sum(file.groups) for file in files)
-    if rows == 0:
-        raise SpecError(f"{source}: inputs.path = {inputs.path!r} holds no rows. Give Parquet with at least one.")
-    return GivenColumn(name=name, files=files, rows=min(rows, inputs.limit or rows))
+        Raises:
+            InputError: it holds something else.
+        """
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise self._no_report(row, value)
+        return value.strip() or None
 
+    def _no_report(self, row: int, value: object) -> InputError:
+        return InputError(f"{self._cell(row, self.report_column)} holds no report, but {value!r:.80}. Give text.")
 
-def find_files(path: str) -> tuple[Path, ...]:
-    """The files that a path, a folder or a glob names, sorted."""
-    given = Path(path)
-    if given.is_file():
-        return (given,)
-    found = given.glob("*.parquet") if given.is_dir() else glob_files(given)
-    return tuple(sorted(found))
+    def _cell(self, row: int, column: str) -> str:
+        return f"row {row} of {self.place}, column {column},"
 
 
-def digests(column: GivenColumn) -> dict[str, str]:
-    """Hex sha256 by name below the folder that all files share, sorted: the same wherever that folder lies."""
-    return digests_of([file.path for file in column.files])
-
-
-def digests_of(paths: Sequence[Path]) -> dict[str, str]:
-    """The same of any files."""
-    top = Path(os.path.commonpath([one.parent for one in paths]))
-    found = {}
-    for path in paths:
-        with path.open("rb") as stream:
-            found[path.relative_to(top).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return dict(sorted(found.items()))
-
-
-def glob_files(pattern: Path) -> Iterator[Path]:
-    """The files that a path with wildcards names; the working directory is where a relative one starts."""
-    anchor = Path(pattern.anchor)
-    relative = pattern.relative_to(anchor) if pattern.anchor else pattern
-    return (one for one in anchor.glob(str(relative)) if one.is_file())
-
-
-@lru_cache(maxsize=4096)
-def _look(path: Path, changed_ns: int) -> InputFile:
-    """What a file says about itself.
+def look_at(path: Path) -> Table:
+    """What a Parquet file says about itself.
 
     Raises:
         InputError: it is not Parquet.
     """
+    return _look(path, path.stat().st_mtime_ns)
+
+
+def _damaged(row: int, table: Table, error: Exception) -> str:
+    return f"row {row} of {table.path} cannot be read ({error}). Repair the file."
+
+
+@lru_cache(maxsize=4096)
+def _look(path: Path, changed_ns: int) -> Table:
     import pyarrow
     import pyarrow.parquet as pq
 
@@ -141,7 +203,7 @@ def _look(path: Path, changed_ns: int) -> InputFile:
         metadata = pq.read_metadata(path)
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(f"{path} is not Parquet ({error}). Give Parquet files.") from error
-    return InputFile(
+    return Table(
         path=path,
         changed_ns=changed_ns,
         columns=tuple(metadata.schema.to_arrow_schema().names),
@@ -150,9 +212,9 @@ def _look(path: Path, changed_ns: int) -> InputFile:
 
 
 @lru_cache(maxsize=2)
-def _values(file: InputFile, group: int, column: str) -> Any:
+def _values(table: Table, group: int, column: str) -> Any:
     """One column of a row group; the last ones are kept, because shards are smaller than row groups."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file.path) as opened:
-        return opened.read_row_group(group, columns=[column]).column(column)
+    with pq.ParquetFile(table.path) as file:
+        return file.read_row_group(group, columns=[column]).column(column)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pydicom
 import pytest
 from PIL import Image
 
@@ -17,19 +16,12 @@ from medim_forge.generator.audit.verify import inspect
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.finalise.privacy_note import NGRAM, PRIVACY
 from medim_forge.generator.finalise.refilter import refilter
-from medim_forge.generator.inputs.pairs import read_records
-from medim_forge.generator.jobspec.sections import DicomSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.store.places import store_at
-from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import (
     DOMAINS,
     commit_tiny,
     finish_tiny,
-    make_judged,
-    make_pair,
-    make_provenance,
-    make_shard,
     make_spec,
 )
 
@@ -116,27 +108,31 @@ def test_the_longest_verbatim_stretch_is_counted_in_words():
     assert copy_threshold([0] * 99 + [30]) in (0, 30)
 
 
-def test_records_are_read_from_folders_of_images_and_dicom(tmp_path):
-    pair = make_pair(0)
-    Image.fromarray(pair.image).save(tmp_path / "a.png")
-    (tmp_path / "a.txt").write_text("A report.")
-    shard = make_shard(0, [pair.request])
-    DicomWriter(make_provenance(), DicomSection()).write(tmp_path, shard, [make_judged(pair)], [])
-    for path in tmp_path.rglob("report.dcm"):
-        path.unlink()
-    (dicom,) = tmp_path.rglob("image.dcm")
-    assert pydicom.dcmread(dicom).Rows == 96
-    first, second = read_records(str(tmp_path), "image", "report")
-    assert (first.report, second.report) == ("A report.", None)
-    assert Reference([first.image]).distances([second.image]).nearest[0] < 0.05
+def finished(folder):
+    """A finished dataset of nine pairs."""
+    return finish_tiny(folder, make_spec(output={"dir": "out/tiny", "dicom": None}))
 
 
-def test_a_place_without_records_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds neither Parquet nor images"):
-        list(read_records(str(tmp_path), "image", "report"))
-    (tmp_path / "a.png").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"a\.png: an image cannot be read"):
-        list(read_records(str(tmp_path), "image", "report"))
+def test_what_cannot_be_read_is_counted_and_named_and_nothing_is_compared(tmp_path):
+    finished(tmp_path / "out")
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    Image.fromarray(draw("chest_xray", 1).image).save(folder / "a.png")
+    for number in range(12):
+        (folder / f"b{number:02}.png").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"12 of 13 records cannot be read.*b00\.png cannot be decoded.*; and 2 more"):
+        assess(tmp_path / "out", str(folder), None, "image", "report")
+
+
+def test_what_is_no_record_is_counted_by_kind_and_not_named(tmp_path):
+    finished(tmp_path / "out")
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    Image.fromarray(draw("chest_xray", 1).image).save(folder / "a.png")
+    for name in ("Jane Doe.csv", "more.csv", "LICENSE"):
+        (folder / name).write_text("x")
+    [warning] = assess(tmp_path / "out", str(folder), None, "image", "report").warnings
+    assert warning == "3 files beside the 1 records were not compared: 2 .csv, 1 without suffix"
 
 
 def test_the_result_goes_into_card_and_manifest_until_data_changes(tmp_path):

@@ -1,0 +1,63 @@
+"""What a room gets of pairs that users hold: whole pairs, what could not be read of them, or one side of a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenPair:
+    """An image that somebody holds, with its report.
+
+    Attributes:
+        row: number of the pair in its place, from 0.
+        pixels: uint8 [H, W] (grey) or [H, W, 3] (RGB).
+        report: without white space around it; None where there is none.
+    """
+
+    row: int
+    pixels: NDArray[np.uint8]
+    report: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A row that holds no pair that can be read.
+
+    Attributes:
+        row: number of the pair in its place, from 0.
+        reason: what is wrong; it names the row or the file.
+    """
+
+    row: int
+    reason: str
+
+
+class GivenRows(Protocol):
+    """Rows of images, of reports, or of both, in one place. They are numbered from 0, and any of them can be read."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the rows, sorted; none where the rows are drawn."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    def image(self, row: int) -> bytes:
+        """The row's encoded image (PNG, JPEG, ...), known to decode.
+
+        Raises:
+            InputError: there is none, or it does not decode; names the row or the file.
+        """
+
+    def report(self, row: int) -> str:
+        """The row's report without white space around it.
+
+        Raises:
+            InputError: there is none, or it cannot be read; names the row or the file.
+        """

@@ -1,0 +1,122 @@
+"""Which files a place names, and their digests. A place is a file, a folder, or a path with wildcards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from medim_forge.generator.errors import InputError
+from medim_forge.generator.files import file_record
+
+# What the images of a place are: pictures, DICOM, or either of them, told apart file by file.
+ImageKind = Literal["images", "dicom", "either"]
+
+# What a folder of pictures is searched for. DICOM files need no suffix, so a folder of them is taken whole.
+PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_DICOM = (".dcm", ".dicom")
+# The index of a DICOM medium lies beside the images and is none.
+_INDEX = "DICOMDIR"
+_MAGIC, _PREAMBLE = b"DICM", 128  # bytes of the preamble before it (PS3.10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFiles:
+    """The files of a place that holds images.
+
+    Attributes:
+        images: sorted by path.
+        left_out: files that are neither images nor the reports beside them, sorted by path.
+    """
+
+    images: tuple[Path, ...]
+    left_out: tuple[Path, ...] = ()
+
+
+def find_tables(place: str) -> tuple[Path, ...]:
+    """The Parquet files of a place, sorted: of a folder `*.parquet`; a file or wildcards are taken at their word."""
+    given = Path(place)
+    if given.is_file():
+        return (given,)
+    return tuple(sorted(given.glob("*.parquet") if given.is_dir() else _matching(given)))
+
+
+def find_images(place: str, kind: ImageKind, *, fresh: bool = False) -> ImageFiles:
+    """The images of a place. A folder is searched with all folders below it; what is hidden is passed over.
+
+    Args:
+        place: a file, a folder or a path with wildcards.
+        kind: of the images.
+        fresh: look again; else what was found before serves, because shards are read one after the other.
+
+    Raises:
+        InputError: a file cannot be read, so nobody can tell whether it is DICOM.
+    """
+    if fresh:
+        _found.cache_clear()
+    return _found(place, kind)
+
+
+def report_file(image: Path) -> Path:
+    """Where the report of an image lies: `name.txt` beside `name.png`."""
+    return image.with_suffix(".txt")
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its suffix or by what stands behind its preamble.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix.lower() in _DICOM:
+        return True
+    if path.suffix.lower() in PICTURES:
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). Mend the file.") from error
+
+
+def digests(paths: Sequence[Path]) -> dict[str, str]:
+    """Hex sha256 by name below the folder that all files share, sorted: the same wherever that folder lies."""
+    if not paths:
+        return {}
+    top = Path(os.path.commonpath([path.parent for path in paths]))
+    names = {path.relative_to(top).as_posix(): path for path in paths}
+    return {name: file_record(names[name], name).sha256 for name in sorted(names)}
+
+
+def _matching(pattern: Path) -> Iterator[Path]:
+    """The files that a path with wildcards names; the working directory is where a relative one starts."""
+    anchor = Path(pattern.anchor)
+    relative = pattern.relative_to(anchor) if pattern.anchor else pattern
+    return (path for path in anchor.glob(str(relative)) if path.is_file())
+
+
+@lru_cache(maxsize=4)
+def _found(place: str, kind: ImageKind) -> ImageFiles:
+    given = Path(place)
+    if given.is_file():
+        return ImageFiles(images=(given,))
+    files = sorted(_below(given) if given.is_dir() else _matching(given))
+    if kind == "either":
+        images = [path for path in files if path.suffix.lower() in PICTURES or is_dicom(path)]
+    elif kind == "images" and given.is_dir():
+        images = [path for path in files if path.suffix.lower() in PICTURES]
+    else:
+        images = files
+    known = {*images, *map(report_file, images)}
+    return ImageFiles(images=tuple(images), left_out=tuple(path for path in files if path not in known))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those below it, but for what is hidden and for the index of a medium."""
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.name != _INDEX and path.is_file():
+            yield path

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 
 def render(name: str, *, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
@@ -20,6 +21,12 @@ def render(name: str, *, filters: Mapping[str, Callable[..., Any]] | None = None
     Raises:
         jinja2.UndefinedError: the template names a value that was not given.
     """
+    return _template(name, tuple((filters or {}).items())).render(**values)
+
+
+@functools.cache
+def _template(name: str, filters: tuple[tuple[str, Callable[..., Any]], ...]) -> Template:
+    """The compiled template, which knows these filters."""
     # Markdown, not HTML: escaping of <, > and & would show.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -27,5 +34,5 @@ def render(name: str, *, filters: Mapping[str, Callable[..., Any]] | None = None
         autoescape=False,  # noqa: S701
         keep_trailing_newline=True,
     )
-    environment.filters.update(filters or {})
-    return environment.get_template(name).render(**values)
+    environment.filters.update(filters)
+    return environment.get_template(name)

@@ -8,6 +8,7 @@ pair, without `times` it always fires. Every firing leaves a file `fired-*` ther
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import parse_spec
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.records import (
+    Domain,
     FileRecord,
     Judged,
     Pair,
@@ -106,6 +108,12 @@ def toy_facts(spec: GenerateSpec) -> ReplicaFacts:
     return ReplicaFacts(model_sha256=hashlib.sha256(weights).hexdigest(), device="toy", versions={"toy": "1"})
 
 
+@functools.cache
+def phantom_report(domain: Domain, seed: int) -> str:
+    """The report of a phantom, which is drawn once however often a test runs the same job."""
+    return draw(domain, seed).report
+
+
 class ToyReplica:
     """Makes noise images and phantom reports, each from the seed of its pair."""
 
@@ -127,7 +135,7 @@ class ToyReplica:
             request=request,
             image=random.integers(0, 256, shape, dtype=np.uint8),
             image_codes=random.integers(0, 64, 4, dtype=np.int32),
-            report=request.given_report or draw(domain, request.seed).report,
+            report=request.given_report or phantom_report(domain, request.seed),
             prompt_chars=len(request.prompt.text),
             report_logprob=-1.0,
             image_logprob=-2.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.phantoms import DOMAINS, OPENING, draw, sentences
@@ -28,7 +28,6 @@ def test_every_sentence_of_a_phantom_report_is_one_piece(domain):
 
 
 @given(st.text(PRINTED, min_size=1, max_size=60))
-@settings(max_examples=60, deadline=None)
 def test_any_printed_ascii_comes_back(text):
     # Text that spells out a special id is refused; see below.
     if not any(special in text for special in SPECIALS):

@@ -160,7 +160,6 @@ def kept_back(tmp_path_factory):
     write_trajectory(folder, "one_b", network, rows=1, prompts=[5], steps=6)
     write_loss(folder, "b", network, rows=1, luck=0.05)
     write_loss(folder, "c", network, rows=2, luck=0.7)
-    write_full(folder)
     tensors = load_file(GOLDEN / "vqgan_tiny.safetensors")
     torch.save({"state_dict": {**tensors, "loss.logvar": torch.zeros(1)}}, folder / "vqgan_tiny.ckpt")
     for name in ("vqgan_tiny.yaml", "vqgan_tiny_io.safetensors"):
@@ -168,13 +167,46 @@ def kept_back(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+@torch.inference_mode()
+def unpatched(kept_back, tmp_path_factory):
+    """The same folder with a model of the unpatched sizes, whose logits alone are 400 MB."""
+    folder = Path(shutil.copytree(kept_back, tmp_path_factory.mktemp("unpatched") / "golden"))
+    write_full(folder)
+    return folder
+
+
+def named(cases):
+    return sorted(f"{case.kind} {case.name}" for case in cases)
+
+
+OTHERS = ["loss b", "loss c", "trajectory batch3", "trajectory one_b", "vqgan vqgan_tiny.ckpt"]
+
+
 @torch.inference_mode()
 def test_every_kind_that_the_given_folder_lacks_is_checked_and_passes(kept_back):
     cases = find_cases(kept_back)
-    assert sorted(f"{case.kind} {case.name}" for case in cases) == [
-        "full full", "loss b", "loss c", "trajectory batch3", "trajectory one_b", "vqgan vqgan_tiny.ckpt",
-    ]  # fmt: skip
+    assert named(cases) == OTHERS
     for case in cases:
+        CHECKS[case.kind](case)
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_the_unpatched_sizes_are_checked_and_pass(unpatched):
+    cases = find_cases(unpatched)
+    assert named(cases) == ["full full", *OTHERS]
+    (case,) = (case for case in cases if case.kind == "full")
+    CHECKS[case.kind](case)
+
+
+def fails_when_changed(folder, name, key, change):
+    """The folder's answer under this key is changed, and the check of its file fails."""
+    path = folder / f"{name}.safetensors"
+    stored = load_file(path)
+    save_file({**stored, key: change(stored[key]).contiguous()}, path)
+    (case,) = (case for case in find_cases(folder) if path in case.files.values())
+    with pytest.raises(AssertionError):
         CHECKS[case.kind](case)
 
 
@@ -188,25 +220,33 @@ def test_every_kind_that_the_given_folder_lacks_is_checked_and_passes(kept_back)
         ("loss_b", "loss", lambda x: x * 1.001),
         ("loss_b", "python_random", lambda x: x + 0.5),
         ("loss_c", "nlls", lambda x: x + 0.01),
-        ("full_io", "raw_cols", lambda x: x + 1e-3),
-        ("full_io", "subs_argmax", lambda x: x.roll(1, -1)),
-        ("full_io", "samp_out", lambda x: x + 1),
         ("vqgan_tiny_io", "indices", lambda x: x.roll(1, -1)),
     ],
 )
 @torch.inference_mode()
 def test_an_answer_that_was_changed_fails(kept_back, tmp_path, name, key, change):
-    folder = Path(shutil.copytree(kept_back, tmp_path / "golden"))
-    path = folder / f"{name}.safetensors"
-    stored = load_file(path)
-    save_file({**stored, key: change(stored[key]).contiguous()}, path)
-    (case,) = (case for case in find_cases(folder) if path in case.files.values())
-    with pytest.raises(AssertionError):
-        CHECKS[case.kind](case)
+    fails_when_changed(Path(shutil.copytree(kept_back, tmp_path / "golden")), name, key, change)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("raw_cols", lambda x: x + 1e-3),
+        ("subs_argmax", lambda x: x.roll(1, -1)),
+        ("samp_out", lambda x: x + 1),
+    ],
+)
+@torch.inference_mode()
+def test_an_answer_of_the_unpatched_sizes_that_was_changed_fails(unpatched, tmp_path, key, change):
+    fails_when_changed(Path(shutil.copytree(unpatched, tmp_path / "golden")), "full_io", key, change)
 
 
 def test_what_nobody_would_check_is_an_error(kept_back, tmp_path):
     folder = Path(shutil.copytree(kept_back, tmp_path / "golden"))
+    # Which files belong together is read off their names.
+    for name in ("full_io.safetensors", "full_model.safetensors", "full_config.json"):
+        (folder / name).write_bytes(b"")
     for name in ("more.safetensors", "vqgan_tiny2.ckpt", "other_model.safetensors"):
         (folder / name).write_bytes(b"")
         with pytest.raises(GoldenError, match=f"nothing checks {name}"):

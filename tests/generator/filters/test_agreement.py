@@ -13,7 +13,6 @@ from tests.doubles.filter_pairs import Rule, a_pair
 from tests.doubles.pairs import make_pair
 
 
-@settings(max_examples=60, deadline=None)
 @given(agreement=st.floats(allow_nan=False, width=32), bound=st.floats(-10, 10, width=32))
 def test_pairs_under_the_bound_are_dropped_and_no_others(agreement, bound):
     verdict = Agreement.of(Rule(name="agreement", drop_below=bound)).judge(a_pair(agreement=agreement))
@@ -55,7 +54,7 @@ def test_one_sentence_that_does_not_agree_can_drop_a_pair():
     assert judge(both(1.0, 1.0)).reasons == ("agreement_sentence is NaN",)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(order=st.permutations(range(7)))
 def test_partners_depend_on_the_set_of_pairs_and_have_another_report_of_the_same_domain(order):
     domains = ["chest_xray", "chest_xray", "pathology", "chest_xray", "pathology", "pathology", "chest_xray"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.filters import build_judge, duplicate_threshold, mark_duplicates
@@ -63,7 +63,6 @@ def test_by_default_copies_are_dropped():
     assert not duplicate_threshold(Job()).reasons(0.0)
 
 
-@settings(max_examples=60, deadline=None)
 @given(contents=st.lists(st.integers(0, 3), max_size=8), order=st.randoms(use_true_random=False))
 def test_the_order_of_judging_changes_no_outcome(contents, order):
     pairs = [judged(index, content) for index, content in enumerate(contents)]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -128,7 +128,6 @@ def test_images_of_another_type_or_shape_raise(image):
         BY_DEFAULT.judge(a_pair(image=image))
 
 
-@settings(max_examples=60, deadline=None)
 @given(image=IMAGES, pathology=st.booleans())
 def test_any_image_gets_every_score_without_being_changed(image, pathology):
     before = image.copy()

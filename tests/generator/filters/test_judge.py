@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import RowError, SpecError
@@ -103,7 +103,6 @@ PAIRS = st.builds(
 BOUNDED = Job(filters=tuple(Rule(name=name, drop_below=0.0, drop_above=1.0) for name in FILTERS))
 
 
-@settings(max_examples=100, deadline=None)
 @given(pair=PAIRS)
 def test_every_filter_scores_any_pair_and_no_nan_passes_a_bound(pair):
     verdict = build_judge(BOUNDED)(pair)
@@ -115,7 +114,6 @@ def test_every_filter_scores_any_pair_and_no_nan_passes_a_bound(pair):
         )
 
 
-@settings(max_examples=60, deadline=None)
 @given(pairs=st.lists(PAIRS, max_size=5), order=st.randoms(use_true_random=False))
 def test_a_verdict_depends_on_its_pair_alone(pairs, order):
     judge = build_judge(STRICT)
@@ -126,7 +124,6 @@ def test_a_verdict_depends_on_its_pair_alone(pairs, order):
     assert [together[position] for position in range(len(pairs))] == alone
 
 
-@settings(max_examples=60, deadline=None)
 @given(pair=PAIRS)
 def test_judging_changes_nothing_in_the_pair(pair):
     before = copy.deepcopy(pair)

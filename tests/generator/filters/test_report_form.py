@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
@@ -104,7 +104,6 @@ def test_wrong_options_are_refused_by_name(options):
         ReportForm.of(Rule(name="report_form", options=options))
 
 
-@settings(max_examples=60, deadline=None)
 @given(report=st.text() | st.lists(st.sampled_from([REPORT, "No effusion.", "___", "12345678", "\n"])).map(" ".join))
 def test_any_text_gets_every_score_within_bounds(report):
     pair = a_pair(report=report)

@@ -40,64 +40,79 @@ def made(spec):
     return spec
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """The folder of a job of the toy, which no test may change."""
+    folder = tmp_path_factory.mktemp("refilter")
+    made(toy_job(folder))
+    return folder
+
+
+@pytest.fixture
+def finished(made_once, tmp_path):
+    """A job of the toy whose dataset lies there, finished; a test may change it."""
+    shutil.copytree(made_once / "out", tmp_path / "out")
+    return toy_job(tmp_path, made_once / "checkpoint")
+
+
+def other(finished, **changes):
+    """The finished job with other keys, in the same place."""
+    return toy_job(Path(finished.output.dir).parent, Path(finished.model.checkpoint), **changes)
+
+
 def indices(spec):
     return [row.pair_index for row in open_dataset(spec.output.dir).rows()]
 
 
 @pytest.mark.parametrize("filters", POLICIES)
-def test_refiltering_gives_the_pairs_that_a_job_with_these_filters_would(tmp_path, filters):
-    first = made(toy_job(tmp_path / "one", tmp_path / "weights"))
-    fresh = made(toy_job(tmp_path / "two", tmp_path / "weights", filters=filters))
-    rules = toy_job(tmp_path / "one", tmp_path / "weights", filters=filters)
-    before = indices(first)
-    found = refilter(first.output.dir, rules)
-    assert indices(first) == indices(fresh)
+def test_refiltering_gives_the_pairs_that_a_job_with_these_filters_would(finished, tmp_path, filters):
+    fresh = made(toy_job(tmp_path / "two", Path(finished.model.checkpoint), filters=filters))
+    before = indices(finished)
+    found = refilter(finished.output.dir, other(finished, filters=filters))
+    assert indices(finished) == indices(fresh)
     assert (found.before, found.totals.data_rows) == (len(before), len(indices(fresh)))
     assert found.restored == len(set(indices(fresh)) - set(before))
-    verify(first.output.dir)
+    verify(finished.output.dir)
 
 
-def test_the_policies_of_this_test_drop_and_restore(tmp_path):
-    kept = [
-        indices(made(toy_job(tmp_path / str(n), tmp_path / "weights", filters=one))) for n, one in enumerate(POLICIES)
-    ]
+def test_the_policies_of_this_test_drop_and_restore(finished):
+    kept = []
+    for filters in POLICIES:
+        refilter(finished.output.dir, other(finished, filters=filters))
+        kept.append(indices(finished))
     assert len(kept[0]) == 8
     assert all(0 < len(one) < 8 for one in kept[1:])
 
 
-def test_refiltering_with_the_jobs_own_filters_and_back_again_changes_no_row(tmp_path):
-    spec = made(toy_job(tmp_path, tmp_path / "weights"))
-    out = Path(spec.output.dir)
+def test_refiltering_with_the_jobs_own_filters_and_back_again_changes_no_row(finished):
+    out = Path(finished.output.dir)
     data = {name: value for name, value in content_of(out).items() if name.startswith(("data/", "shards/"))}
-    refilter(out, toy_job(tmp_path, tmp_path / "weights", filters=POLICIES[1]))
+    refilter(out, other(finished, filters=POLICIES[1]))
     assert {name: value for name, value in content_of(out).items() if name.startswith("shards/")} == {
         name: value for name, value in data.items() if name.startswith("shards/")
     }
     assert read_manifest(store_at(out))["refiltered"]["filters"][0]["drop_below"] == 0.25
-    refilter(out, spec)
+    refilter(out, finished)
     again = content_of(out)
     assert {name: again[name] for name in data} == data
     assert (out / SUCCESS).exists()
 
 
-def test_a_job_that_differs_in_more_than_filters_is_refused(tmp_path):
-    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+def test_a_job_that_differs_in_more_than_filters_is_refused(finished):
     with pytest.raises(SpecError, match=r"seed: 11 -> 12"):
-        refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", seed=12))
+        refilter(finished.output.dir, other(finished, seed=12))
 
 
-def test_words_that_were_not_counted_cannot_be_added_afterwards(tmp_path):
-    spec = made(toy_job(tmp_path, tmp_path / "weights"))
+def test_words_that_were_not_counted_cannot_be_added_afterwards(finished):
     rules = [{"name": "nonwords", "drop_above": 0.1, "options": {"words": ["swoled"]}}]
     with pytest.raises(SpecError, match="cannot be applied to stored scores"):
-        refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=rules))
+        refilter(finished.output.dir, other(finished, filters=rules))
 
 
-def test_an_unfinished_dataset_is_refused(tmp_path):
-    spec = made(toy_job(tmp_path, tmp_path / "weights"))
-    (Path(spec.output.dir) / SUCCESS).unlink()
+def test_an_unfinished_dataset_is_refused(finished):
+    (Path(finished.output.dir) / SUCCESS).unlink()
     with pytest.raises(StoreError, match="is not finished"):
-        refilter(spec.output.dir, spec)
+        refilter(finished.output.dir, finished)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.3])
@@ -160,16 +175,15 @@ def test_a_near_copy_of_a_pair_that_was_dropped_stays(tmp_path):
     assert (found.rows, found.left_out) == (1, 1)
 
 
-def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(tmp_path):
-    spec = made(toy_job(tmp_path, tmp_path / "weights"))
-    out = Path(spec.output.dir)
-    refilter(out, toy_job(tmp_path, tmp_path / "weights", filters=POLICIES[1]))
-    content, rows = content_of(out), indices(spec)
+def test_remaking_a_shard_after_a_refilter_keeps_to_its_filters(finished):
+    out = Path(finished.output.dir)
+    refilter(out, other(finished, filters=POLICIES[1]))
+    content, rows = content_of(out), indices(finished)
     shutil.rmtree(out / "shards" / "000001")
     (out / SUCCESS).unlink()
     told = []
-    run_job(spec, local=True, on_event=lambda event: told.append(event.message), parts=PARTS)
-    assert indices(spec) == rows
+    run_job(finished, local=True, on_event=lambda event: told.append(event.message), parts=PARTS)
+    assert indices(finished) == rows
     assert content_of(out) == content
     assert any("keeps to the filters of the last `medim refilter`" in message for message in told)
 
@@ -205,12 +219,12 @@ def test_pairs_that_come_back_have_the_dicom_that_their_shard_would_have_written
     assert not (tmp_path / "out" / "restored").exists()
 
 
-def test_a_policy_that_leaves_nothing_says_so_and_the_card_says_whose_policy_it_is(tmp_path):
-    spec = made(toy_job(tmp_path, tmp_path / "weights"))
-    found = refilter(spec.output.dir, toy_job(tmp_path, tmp_path / "weights", filters=NOTHING))
+def test_a_policy_that_leaves_nothing_says_so_and_the_card_says_whose_policy_it_is(finished):
+    out = Path(finished.output.dir)
+    found = refilter(out, other(finished, filters=NOTHING))
     assert found.totals.data_rows == 0
     assert "warning: data/ is empty" in str(found)
-    assert "those of a later `medim refilter`" in (Path(spec.output.dir) / "README.md").read_text()
-    refilter(spec.output.dir, spec)
-    assert "later `medim refilter`" not in (Path(spec.output.dir) / "README.md").read_text()
-    assert not (Path(spec.output.dir) / ".tmp").exists()
+    assert "those of a later `medim refilter`" in (out / "README.md").read_text()
+    refilter(out, finished)
+    assert "later `medim refilter`" not in (out / "README.md").read_text()
+    assert not (out / ".tmp").exists()

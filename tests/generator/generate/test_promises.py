@@ -157,13 +157,24 @@ CHANGES = {
 }
 
 
+BASES = [dict(base) for base in sorted({tuple(base.items()) for base, _ in CHANGES.values()})]
+
+
+@pytest.fixture(scope="module")
+def made_before(tmp_path_factory, tiny_checkpoint) -> list[list[tuple[str, bytes]]]:
+    """What each of `BASES` makes."""
+    return [made_by(tmp_path_factory.mktemp("base"), tiny_checkpoint, **base) for base in BASES]
+
+
 @pytest.mark.parametrize("key", CHANGES)
-def test_every_sampling_key_changes_the_pairs(tmp_path, tiny_checkpoint, key):
+def test_every_sampling_key_changes_the_pairs(tmp_path, tiny_checkpoint, made_before, key):
     base, value = CHANGES[key]
-    before = made_by(tmp_path, tiny_checkpoint, **base)
-    after = made_by(tmp_path, tiny_checkpoint, **base, **{key: value})
-    assert before != after
-    assert before == made_by(tmp_path, tiny_checkpoint, **base)
+    assert made_by(tmp_path, tiny_checkpoint, **base, **{key: value}) != made_before[BASES.index(base)]
+
+
+@pytest.mark.parametrize("number", range(len(BASES)))
+def test_the_same_sampling_keys_make_the_same_pairs_again(tmp_path, tiny_checkpoint, made_before, number):
+    assert made_by(tmp_path, tiny_checkpoint, **BASES[number]) == made_before[number]
 
 
 def test_no_sampling_key_is_left_out_and_each_is_part_of_the_digest(tmp_path, tiny_checkpoint):

@@ -23,6 +23,22 @@ from tests.doubles.toy_balance import AGAIN, QUOTAS, rows_of, run
 from tests.doubles.toy_replica import PARTS, content_of, set_faults, toy_job
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """The folder of a job with rounds, which no test may change."""
+    folder = tmp_path_factory.mktemp("rounds")
+    run(toy_job(folder, filters=AGAIN, balance={"budget": 80}))
+    return folder
+
+
+@pytest.fixture
+def finished(made_once, tmp_path):
+    """A job with rounds whose dataset lies there, finished; a test may change it."""
+    shutil.copytree(made_once / "out", tmp_path / "out")
+    return toy_job(tmp_path, made_once / "checkpoint", filters=AGAIN, balance={"budget": 80})
+
+
+@pytest.mark.slow
 def test_a_job_stopped_anywhere_makes_the_same_bytes_as_one_that_was_not(tmp_path):
     def job(name):
         folder = tmp_path / name
@@ -48,15 +64,13 @@ def test_a_job_stopped_anywhere_makes_the_same_bytes_as_one_that_was_not(tmp_pat
     assert content_of(Path(spec.output.dir)) == expected
 
 
-def test_a_round_is_what_its_file_says_even_if_a_shard_before_it_was_lost_and_remade(tmp_path):
-    spec = toy_job(tmp_path, filters=AGAIN, balance={"budget": 80})
-    run(spec)
-    out = Path(spec.output.dir)
+def test_a_round_is_what_its_file_says_even_if_a_shard_before_it_was_lost_and_remade(finished):
+    out = Path(finished.output.dir)
     expected = content_of(out)
     for index in (0, 5):
         shutil.rmtree(out / "shards" / f"{index:06d}")
     (out / SUCCESS).unlink()
-    run(spec)
+    run(finished)
     assert content_of(out) == expected
 
 
@@ -65,13 +79,11 @@ def telling(growth, shards=0, pairs=0):
     return growth
 
 
-def test_a_round_that_another_driver_wrote_first_is_the_one_that_counts(tmp_path):
-    spec = toy_job(tmp_path, filters=AGAIN, balance={"budget": 80})
-    run(spec)
-    store = store_at(Path(spec.output.dir))
-    shutil.rmtree(Path(spec.output.dir) / "rounds")
-    growth = telling(Growth(store, make_plan(spec)))
-    other = make_plan(spec).extended(np.asarray([7, 0], np.int64), 1)
+def test_a_round_that_another_driver_wrote_first_is_the_one_that_counts(finished):
+    store = store_at(Path(finished.output.dir))
+    shutil.rmtree(Path(finished.output.dir) / "rounds")
+    growth = telling(Growth(store, make_plan(finished)))
+    other = make_plan(finished).extended(np.asarray([7, 0], np.int64), 1)
     store.create("rounds/0001.json", round_text(other))
     assert list(growth.more()) == [4]
     assert growth.plan.rounds[0].repeats.tolist() == [7, 0]
@@ -85,25 +97,22 @@ def test_a_round_that_appears_while_the_shards_are_listed_is_read(tmp_path):
     assert growth.holds(4)
 
 
-def test_a_pair_of_a_round_is_reproduced(tmp_path):
-    spec = toy_job(tmp_path, filters=AGAIN, balance={"budget": 80})
-    run(spec)
-    again = next(row for row in rows_of(spec) if row.repeats is not None)
-    assert reproduce(spec.output.dir, again.pair_id, PARTS).pair_id == again.pair_id
+def test_a_pair_of_a_round_is_reproduced(finished):
+    again = next(row for row in rows_of(finished) if row.repeats is not None)
+    assert reproduce(finished.output.dir, again.pair_id, PARTS).pair_id == again.pair_id
 
 
-def test_a_round_file_that_was_changed_is_noticed(tmp_path):
-    spec = toy_job(tmp_path, filters=AGAIN, balance={"budget": 80})
-    run(spec)
-    path = Path(spec.output.dir) / "rounds" / "0001.json"
+def test_a_round_file_that_was_changed_is_noticed(finished):
+    out = finished.output.dir
+    path = Path(out) / "rounds" / "0001.json"
     (path.parent / ".0001.json.swp").write_text("of an editor")
-    assert "finished" in str(status(spec.output.dir))
+    assert "finished" in str(status(out))
     (path.parent / ".0001.json.swp").unlink()
     text = path.read_text()
     path.write_text(text.replace('"repeats": [', '"repeats": [0, '))
     with pytest.raises(VerifyError, match=r"rounds/0001\.json: is not the file that was written"):
-        verify(spec.output.dir)
-    sha = f'"spec_sha256": "{spec.sha256}"'
+        verify(out)
+    sha = f'"spec_sha256": "{finished.sha256}"'
     for old, new in (
         ('"first_shard": 4', '"first_shard": 5'),
         ("[", '["x", '),
@@ -112,20 +121,18 @@ def test_a_round_file_that_was_changed_is_noticed(tmp_path):
     ):
         path.write_text(text.replace(old, new))
         with pytest.raises(StoreError, match=r"rounds/0001\.json: .* Put the file back, or delete rounds/0001\.json"):
-            stored_plan(store_at(spec.output.dir))
+            stored_plan(store_at(out))
 
 
 @pytest.mark.parametrize(
     ("lost", "said"), [(1, r"0001\.json: is missing"), (-1, "is beyond the .* shards of plan.json")]
 )
-def test_a_lost_round_file_is_mended_as_the_error_says(tmp_path, lost, said):
-    spec = toy_job(tmp_path, filters=AGAIN, balance={"budget": 80})
-    run(spec)
-    out = Path(spec.output.dir)
+def test_a_lost_round_file_is_mended_as_the_error_says(finished, lost, said):
+    out = Path(finished.output.dir)
     expected, files = content_of(out), sorted(out.glob("rounds/*.json"))
     files[min(0, lost)].unlink()
     with pytest.raises(StoreError, match=said) as error:
-        run(spec)
+        run(finished)
     first = int(re.search(r"shards from (\d+) on", str(error.value))[1])
     for path in files[1:] if lost > 0 else ():
         path.unlink()
@@ -133,7 +140,7 @@ def test_a_lost_round_file_is_mended_as_the_error_says(tmp_path, lost, said):
         if int(folder.name) >= first:
             shutil.rmtree(folder)
     (out / SUCCESS).unlink()
-    run(spec)
+    run(finished)
     assert content_of(out) == expected
 
 
@@ -155,12 +162,9 @@ def test_no_round_follows_from_a_dataset_that_too_many_rows_are_missing_from(tmp
     assert content_of(out) == content_of(Path(whole.output.dir))
 
 
-def test_a_job_that_was_stopped_between_a_round_and_its_shards_goes_on(tmp_path):
-    def job(name):
-        return toy_job(tmp_path / name, tmp_path / "weights", filters=AGAIN, balance=QUOTAS)
-
-    whole, spec = job("whole"), job("stopped")
-    run(whole)
+def test_a_job_that_was_stopped_between_a_round_and_its_shards_goes_on(made_once, tmp_path):
+    whole = made_once / "out"
+    spec = toy_job(tmp_path, made_once / "checkpoint", filters=AGAIN, balance={"budget": 80})
     number = 0
 
     def interrupt(event):
@@ -171,5 +175,5 @@ def test_a_job_that_was_stopped_between_a_round_and_its_shards_goes_on(tmp_path)
         number += 1
         with contextlib.suppress(DrainedError):
             run_job(spec, local=True, on_event=interrupt, parts=PARTS)
-    assert number == len(list(Path(whole.output.dir).glob("rounds/*.json"))) + 1 > 2
-    assert content_of(Path(spec.output.dir)) == content_of(Path(whole.output.dir))
+    assert number == len(list(whole.glob("rounds/*.json"))) + 1 > 2
+    assert content_of(Path(spec.output.dir)) == content_of(whole)

@@ -179,7 +179,7 @@ def test_digest_does_not_depend_on_how_the_job_is_written(spec):
     )
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**63 - 1),
     steps=st.integers(1, 4096),
@@ -197,7 +197,6 @@ def test_any_valid_job_survives_writing_and_reading(spec, tmp_path, seed, steps,
     assert load_spec(path).sha256 == made.sha256
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(sorted(GenerateSpec.model_fields)) | st.text(max_size=8),

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import accuracy_score, f1_score
@@ -26,7 +26,6 @@ def names(count):
     return tuple(f"finding_{at}" for at in range(count))
 
 
-@settings(max_examples=60, deadline=None)
 @given(matrices=TWO)
 def test_f1_is_that_of_scikit_learn(matrices):
     true, predicted = matrices

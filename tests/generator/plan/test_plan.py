@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
@@ -78,7 +78,6 @@ def test_neighbouring_job_seeds_share_no_pair_seed():
     assert not {pair_seed(1, index) for index in range(1000)} & {pair_seed(2, index) for index in range(1000)}
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(2, 20))
 def test_every_stretch_holds_each_entry_in_proportion(counts, size):
     dealt = deal(counts)

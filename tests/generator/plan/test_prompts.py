@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
@@ -28,7 +28,6 @@ def test_own_text_is_kept_word_for_word_and_its_findings_are_read():
     assert prompt.findings == ("pneumothorax_left",)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from(sorted(FINDINGS)), st.integers(0, 2**63 - 1))
 def test_prompt_asserts_exactly_the_findings_asked_for(data, domain, seed):
     asked = data.draw(st.sets(st.sampled_from(FINDINGS[domain]), min_size=1, max_size=4))
@@ -38,7 +37,6 @@ def test_prompt_asserts_exactly_the_findings_asked_for(data, domain, seed):
     assert prompt.text.startswith(OPENING[domain])
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from(sorted(FINDINGS)), st.integers(0, 2**63 - 1))
 def test_prompt_can_be_continued_to_a_complete_report(data, domain, seed):
     asked = data.draw(st.sets(st.sampled_from(FINDINGS[domain]), min_size=1, max_size=4))

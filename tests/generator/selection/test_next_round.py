@@ -62,7 +62,6 @@ def test_a_met_balance_and_a_spent_budget_give_no_round():
     assert next_round(spent, census(spent, {})) is None
 
 
-@settings(max_examples=60, deadline=None)
 @example(wanted=[48, 48, 48], made=0, budget=49, again=0)
 @example(wanted=[48, 48, 48], made=40, budget=50, again=0)
 @given(
@@ -93,7 +92,7 @@ def test_a_round_never_passes_the_budget_or_doubles_the_job_and_repeats_planned_
     assert plan.pairs == budget or len(plan.rounds) == 50 or made >= max(wanted) or given_up or len(wanted) > 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 11), max_size=4), planned=st.integers(1, 9))
 def test_pairs_of_rounds_have_numbers_shards_and_requests_of_their_own(sizes, planned):
     prompts = [{"domain": "chest_xray", "pairs": planned}]

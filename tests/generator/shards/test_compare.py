@@ -74,7 +74,7 @@ def test_near_copies_are_compared_by_what_the_job_names_and_none_is_dropped_here
     assert near(by="report") == [False, False]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(order=st.permutations(range(6)))
 def test_relations_depend_on_the_set_of_pairs(order):
     judged = [make_judged(make_pair(index)) for index in range(5)]

@@ -83,7 +83,7 @@ def rule(above=None, below=None):
     return Threshold(name="near_duplicates", above=above, below=below)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32),
     bound=st.sampled_from(BOUNDS),

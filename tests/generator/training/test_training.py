@@ -155,6 +155,7 @@ def job(out, **changes):
     )
 
 
+@pytest.mark.slow
 def test_the_job_makes_a_checkpoint_once_and_refuses_another_spec(tmp_path, monkeypatch):
     monkeypatch.setattr("medim_forge.generator.training.job.VALIDATION_ROWS", 8)
     folder = run(job(tmp_path / "a"), lambda event: None)

@@ -144,7 +144,7 @@ DRAWN_ANEW = {
 
 @given(settings_of_a_run())
 @example(DRAWN_ANEW)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_fast_sampler_gives_the_tokens_of_the_slow_oracle(values):
     run = Run(**values)
     sampled = run.fast()
@@ -155,7 +155,7 @@ def test_the_fast_sampler_gives_the_tokens_of_the_slow_oracle(values):
 
 
 @given(settings_of_a_run())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_row_apart_is_what_the_oracle_makes_of_it_alone(values):
     together = Run(**values)
     apart = together.fast("apart").state
@@ -167,7 +167,7 @@ def test_a_row_apart_is_what_the_oracle_makes_of_it_alone(values):
 
 
 @given(st.integers(1, 1280), st.integers(1, 200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_reveal_schedule_is_that_of_the_oracle(masked, steps):
     steps = min(masked, steps)
     assert arccos_counts([masked], steps)[0].tolist() == oracle.schedule(masked, steps)

@@ -102,7 +102,7 @@ class MedimConfig:
 
     def __post_init__(self) -> None:
         """Check that tokenizers and codebooks agree, and that every image size that is stated is known."""
-        stated = {one.domain for one in self.conventions.domains}
+        stated = {words.domain for words in self.conventions.domains}
         if self.conventions.conditioning and (silent := sorted(set(self.layout.domains) - stated)):
             raise ConfigError(
                 f"conventions.domains has no entry for {silent[0]}, whose image size conventions.conditioning states"
@@ -143,26 +143,33 @@ def _plain(value: Any) -> Any:
     """The value as JSON has it; optional fields are left out where they have their default."""
     if is_dataclass(value):
         return {
-            one.name: _plain(getattr(value, one.name))
-            for one in fields(value)
-            if not one.metadata.get("optional") or getattr(value, one.name) != _default(one)
+            entry.name: _plain(getattr(value, entry.name))
+            for entry in fields(value)
+            if not entry.metadata.get("optional") or getattr(value, entry.name) != _default(entry)
         }
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _default(one: Any) -> Any:
-    return one.default if one.default_factory is MISSING else one.default_factory()
+def _default(entry: Any) -> Any:
+    """What a field of a dataclass holds where it is left out."""
+    return entry.default if entry.default_factory is MISSING else entry.default_factory()
 
 
 def _build(kind: Any, raw: Any, where: str) -> Any:
+    """The value of a type that plain JSON values describe; nothing is converted silently.
+
+    Raises:
+        ConfigError: they do not; the message names `where`.
+    """
     if is_dataclass(kind):
         if not isinstance(raw, Mapping):
             raise ConfigError(f"{where} must be a mapping, is {raw!r}")
         hints = get_type_hints(kind)
-        names = {one.name for one in fields(kind)}
+        names = {entry.name for entry in fields(kind)}
+        optional = {entry.name for entry in fields(kind) if entry.metadata.get("optional")}
         if unknown := sorted(set(raw) - names):
             raise ConfigError(f"{where}.{unknown[0]} is not a known key; known: {', '.join(sorted(names))}")
-        if missing := sorted(names - set(raw) - {one.name for one in fields(kind) if one.metadata.get("optional")}):
+        if missing := sorted(names - set(raw) - optional):
             raise ConfigError(f"{where}.{missing[0]} is missing")
         built = {name: _build(hints[name], raw[name], f"{where}.{name}") for name in sorted(names & set(raw))}
         return kind(**built)  # type: ignore[operator]  # a dataclass type is callable

@@ -60,7 +60,7 @@ class Conventions:
 
     def of(self, domain: str) -> DomainWords | None:
         """The entry of a domain, if there is one."""
-        return next((one for one in self.domains if one.domain == domain), None)
+        return next((words for words in self.domains if words.domain == domain), None)
 
     def conditioning_text(self, width: int, height: int) -> str:
         """The text between image and report for an image of this size; empty for none."""

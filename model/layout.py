@@ -180,6 +180,7 @@ class TokenLayout:
         start = 1 + self.image_slots + 1 + conditioning_BC.shape[1]
         visible_BL[:, start : start + self.report_slots] = report_BT != self.pad_id
         if conditioning_BC.shape[1]:
+            # A stable sort by absence moves absent ids behind the end and keeps the order of all others.
             absent_BL = ids_BL == ABSENT
             order_BL = absent_BL.long().argsort(dim=1, stable=True)
             ids_BL = torch.where(absent_BL, self.pad_id, ids_BL).gather(1, order_BL)
@@ -202,9 +203,9 @@ class TokenLayout:
 
         Frame ids, pad, bos, the end and MASK are never chosen for a report slot: the end is drawn on its own.
         """
-        for one in self.report_ids:
-            if one.domain == domain:
-                return torch.tensor(one.ids), torch.arange(*self.code_range(domain))
+        for own in self.report_ids:
+            if own.domain == domain:
+                return torch.tensor(own.ids), torch.arange(*self.code_range(domain))
         return self.report_content(), torch.arange(*self.code_range(domain))
 
     def report_content(self) -> Tensor:

@@ -2,7 +2,8 @@
 
 Two corruptions: the official one (one time for report and image, every slot masked on its own), and the mixture that
 the embedded checkpoint is trained on, which also shows rows whose report or image is wholly given or wholly absent
-and which teaches the end of the report.
+and which teaches the end of the report. Nothing here trains with the official one (`corrupt`, `diffusion_loss`): it
+stands here for its parity with the published code, which tests/parity checks.
 Legend: B batch, T report slots, I image slots, S = T + I, V vocabulary.
 Source: medim-spec section 4.
 """
@@ -77,6 +78,10 @@ class CorruptionMix:
     reading_end: float
 
 
+# Kinds of corrupted rows, in the order of the mixture's first five shares.
+JOINT, REPORT_GIVEN, REPORT_ABSENT, IMAGE_GIVEN, IMAGE_ABSENT = range(5)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corrupted:
     """A corrupted batch.
@@ -116,29 +121,39 @@ def corrupt_mix(
     """
     assert layout.end_id is not None
     rows, slots = x0_BS.shape[0], layout.report_slots
+    # A time per row, one in each stratum of the batch, in random order; then the kind of each row, 0 .. 4 as above.
     t_B = ((rng.random() + np.arange(rows)) / rows * (1 - EPS) + EPS)[rng.permutation(rows)]
     shares = np.array([mix.joint, mix.report_given, mix.report_absent, mix.image_given, mix.image_absent])
     kind_B = np.asarray(rng.choice(5, size=rows, p=shares / shares.sum()))
+    # Where the opening and the end of each report are.
     position_T = np.arange(slots)
     end_B = (x0_BS[:, :slots] == layout.end_id).argmax(1)
     opening_BT = position_T < opening_B[:, None]
     inner_BT = position_T < end_B[:, None]
 
-    noised_B = np.isin(kind_B, (0, 3, 4))
+    # Reports: joint, image given and image absent have noised ones, masked slot by slot before their end.
+    noised_B = np.isin(kind_B, (JOINT, IMAGE_GIVEN, IMAGE_ABSENT))
+    # Some of those are masked whole, the end too: but for joint rows, that is time 1.
     ending_B = noised_B & (rng.random(rows) < mix.ending_masked)
-    t_B = np.where(ending_B & (kind_B != 0), 1.0, t_B)
+    t_B = np.where(ending_B & (kind_B != JOINT), 1.0, t_B)
     masked_BT = (rng.random((rows, slots)) < t_B[:, None]) & inner_BT & noised_B[:, None]
+    # An absent report is masked whole too; most noised reports keep their opening.
     kept_B = (rng.random(rows) < mix.opening_kept) & noised_B
-    masked_BT |= ending_B[:, None] | (kind_B == 2)[:, None]
+    masked_BT |= ending_B[:, None] | (kind_B == REPORT_ABSENT)[:, None]
     masked_BT &= ~(opening_BT & kept_B[:, None])
 
+    # Images: joint, report given and report absent have noised ones. An absent image is masked, and does not count.
+    image_given_B, image_absent_B = kind_B == IMAGE_GIVEN, kind_B == IMAGE_ABSENT
     masked_BI = rng.random((rows, layout.image_slots)) < t_B[:, None]
-    masked_BI &= (kind_B < 3)[:, None]
+    masked_BI &= ~(image_given_B | image_absent_B)[:, None]
     counted_BI = masked_BI.copy()
-    masked_BI |= (kind_B == 4)[:, None]
+    masked_BI |= image_absent_B[:, None]
 
-    masked_BT, t_B, emphasis_BT = _read_in_order(masked_BT, t_B, (kind_B >= 3) & ~ending_B, opening_B, end_B, mix, rng)
-    counted_BT = masked_BT & (position_T <= end_B[:, None]) & (kind_B != 2)[:, None]
+    # Some of the rows with a noised report alone are masked in reading order instead.
+    eligible_B = (image_given_B | image_absent_B) & ~ending_B
+    masked_BT, t_B, emphasis_BT = _read_in_order(masked_BT, t_B, eligible_B, opening_B, end_B, mix, rng)
+    # Report slots count up to the true end; an absent report does not count. Their weight is 1 / t, at most 5.
+    counted_BT = masked_BT & (position_T <= end_B[:, None]) & (kind_B != REPORT_ABSENT)[:, None]
     masked_BS = np.concatenate([masked_BT, masked_BI], axis=1)
     return Corrupted(
         xt=np.where(masked_BS, layout.mask_id, x0_BS),
@@ -164,10 +179,12 @@ def _read_in_order(
     """
     rows, slots = masked_BT.shape
     position_T = np.arange(slots)
+    # Which rows, where they are cut, and whether the end is masked with what is before it.
     reading_B = eligible_B & (rng.random(rows) < mix.reading_order)
     place_B = rng.random(rows)
     unended_B = reading_B & (rng.random(rows) < mix.reading_end)
     cut_B = opening_B + (place_B * (end_B + unended_B - opening_B)).astype(np.int64)
+    # Masked from the cut to the end, or to the last slot; the time is the share of slots behind the opening.
     suffix_BT = (position_T >= cut_B[:, None]) & ((position_T < end_B[:, None]) | unended_B[:, None])
     stop_B = np.where(unended_B, slots, end_B)
     return (

@@ -29,7 +29,7 @@ from medim_forge.model.sampling import (
     logits_by_row,
     sample_official,
 )
-from medim_forge.model.scoring import Scorer, by_sentence
+from medim_forge.model.scoring import Scorer, Scores, by_sentence
 from medim_forge.model.text import TextError
 from medim_forge.model.values import Given, Made
 
@@ -185,33 +185,32 @@ class Medim:
         else:
             sampled = Sampler(denoiser, sampling, Batch(state=state_BS, domains=domains, draws=draws)).run()
         scores = Scorer(denoiser, sampled.state, self._openings(openings), draws, ratios).score()
-        decoded, slots = self._decode(sampled.state[:, self.layout.report_slots :], domains), self.layout.report_slots
-        made = []
-        for index, row in enumerate(rows):
-            open_S, logprob_S = state_BS[index] == self.layout.mask_id, sampled.logprob[index]
-            made.append(
-                Made(
-                    image=decoded[index] if row.image is None else row.image,
-                    codes=self.layout.to_codes(sampled.state[index, slots:], row.domain).to(torch.int32).cpu().numpy(),
-                    report=row.report
-                    if row.report is not None
-                    else self.text.decode(sampled.state[index, :slots].tolist()),
-                    report_ids=sampled.state[index, :slots].to(torch.int32).cpu().numpy(),
-                    report_logprob=_mean(
-                        logprob_S[:slots], open_S[:slots] & (sampled.state[index, :slots] != self.layout.pad_id)
-                    ),
-                    image_logprob=_mean(logprob_S[slots:], open_S[slots:]),
-                    agreement=float(scores.agreement[index]),
-                    image_agreement=float(scores.image_agreement[index]),
-                    fluency=float(scores.fluency[index]),
-                    image_fluency=float(scores.image_fluency[index]),
-                    sentence_agreement=by_sentence(
-                        self.text, sampled.state[index, :slots], scores.slot_agreement[index]
-                    ),
-                    embedding=scores.embedding[index].cpu().numpy(),
-                )
-            )
-        return made
+        images = self._decode(sampled.state[:, self.layout.report_slots :], domains)
+        return [
+            self._made(index, row, state_BS[index], sampled, images[index], scores) for index, row in enumerate(rows)
+        ]
+
+    def _made(
+        self, index: int, row: Given, start_S: Tensor, sampled: Sampled, image: NDArray[np.uint8], scores: Scores
+    ) -> Made:
+        """The finished pair of a row of the batch, which began as `start_S`; given sides stay as they were given."""
+        slots, state_S, logprob_S = self.layout.report_slots, sampled.state[index], sampled.logprob[index]
+        report_T, image_I = state_S[:slots], state_S[slots:]
+        open_S = start_S == self.layout.mask_id
+        return Made(
+            image=image if row.image is None else row.image,
+            codes=self.layout.to_codes(image_I, row.domain).to(torch.int32).cpu().numpy(),
+            report=self.text.decode(report_T.tolist()) if row.report is None else row.report,
+            report_ids=report_T.to(torch.int32).cpu().numpy(),
+            report_logprob=_mean(logprob_S[:slots], open_S[:slots] & (report_T != self.layout.pad_id)),
+            image_logprob=_mean(logprob_S[slots:], open_S[slots:]),
+            agreement=float(scores.agreement[index]),
+            image_agreement=float(scores.image_agreement[index]),
+            fluency=float(scores.fluency[index]),
+            image_fluency=float(scores.image_fluency[index]),
+            sentence_agreement=by_sentence(self.text, report_T, scores.slot_agreement[index]),
+            embedding=scores.embedding[index].cpu().numpy(),
+        )
 
     def _sample_official(
         self,
@@ -284,6 +283,7 @@ class Medim:
 
 
 def _mean(logprob_K: Tensor, chosen_K: Tensor) -> float:
+    """Mean of the chosen log-probabilities; NaN where none is chosen."""
     return float(logprob_K[chosen_K].mean()) if bool(chosen_K.any()) else float("nan")
 
 

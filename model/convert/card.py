@@ -51,7 +51,7 @@ def card(
         },
         "vocabulary": config.layout.vocab,
         "left_out": {"backbone": list(left_out), "image_tokenizer_losses": image},
-        "sources": {role: [dict(one) for one in files] for role, files in sources.items()},
+        "sources": {role: [dict(file) for file in files] for role, files in sources.items()},
         "training_data_terms": list(terms),
     }
 
@@ -59,9 +59,9 @@ def card(
 def readme(made: Mapping[str, Any]) -> str:
     """The card as Markdown."""
     rows = [
-        f"| {role} | `{one['file']}` | {one['bytes']:,} | `{one['sha256']}` |"
+        f"| {role} | `{file['file']}` | {file['bytes']:,} | `{file['sha256']}` |"
         for role, files in made["sources"].items()
-        for one in files
+        for file in files
     ]
     sizes, left_out = made["backbone"], made["left_out"]
     lines = [

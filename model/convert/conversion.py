@@ -123,7 +123,7 @@ def _config(
     shapes = {ours: backbone.tensors[name].shape for ours, name in names.items()}
     tied = HEAD not in names or _same(backbone, names)
     sizes = backbone_config(shapes, request.config, tied=tied, what="backbone")
-    kept = {name: one.shape for name, one in image.tensors.items() if not name.startswith(IGNORED)}
+    kept = {name: stored.shape for name, stored in image.tensors.items() if not name.startswith(IGNORED)}
     pixels = vqgan_config(kept, request.vqgan_yaml[1] if request.vqgan_yaml else None, DOMAINS, "image tokenizer")
     layout = _layout(request.config, text, pixels)
     vocab = shapes["embed_tokens.weight"][0]

@@ -56,7 +56,7 @@ def vqgan_config(shapes: Shapes, yaml: Mapping[str, Any] | None, domains: tuple[
     )
     _agree(config, stated, what)
     with torch.device("meta"):
-        wanted = {name: tuple(one.shape) for name, one in Vqgan(config).state_dict().items()}
+        wanted = {name: tuple(tensor.shape) for name, tensor in Vqgan(config).state_dict().items()}
     if problems := misfits(wanted, shapes):
         raise CheckpointError(f"{what}: {listed(problems)}. Sizes follow from the encoder's first and last tensors")
     return config

@@ -92,7 +92,7 @@ def backbone_config(shapes: Shapes, given: Mapping[str, Any], *, tied: bool, wha
     )
     _agree(config, vocab, given, what)
     with torch.device("meta"):
-        wanted = {name: tuple(one.shape) for name, one in Backbone(config, vocab).state_dict().items()}
+        wanted = {name: tuple(tensor.shape) for name, tensor in Backbone(config, vocab).state_dict().items()}
     if problems := misfits(wanted, {name: shape for name, shape in shapes.items() if not (tied and name == HEAD)}):
         raise CheckpointError(f"{what}: {listed(problems)}. Sizes follow from the embedding and layer 0")
     return config

@@ -45,9 +45,9 @@ def report_tokenizer(folder: Path) -> tuple[Tokenizer, list[Path]]:
     size = found.get_vocab_size()
     ids = [found.token_to_id(token) for token in ADDED]
     if ids != [size - 3, size - 2, size - 1]:
-        said = dict(zip(ADDED, ids, strict=True))
+        there = dict(zip(ADDED, ids, strict=True))
         raise CheckpointError(
-            f"{what}: of {size} ids the last three must be {', '.join(ADDED)}; found {said}. Add them as the official "
+            f"{what}: of {size} ids the last three must be {', '.join(ADDED)}; found {there}. Add them as the official "
             "code does: tokenizer.add_special_tokens({'additional_special_tokens': ['<boi>', '<eoi>', '<eos>']}), "
             "then save_pretrained"
         )
@@ -89,11 +89,13 @@ def _add_tokens(found: Tokenizer, folder: Path, what: str) -> list[Path]:
 
 
 def _by_token(content: Mapping[str, int]) -> dict[int, str]:
+    """Token by id, of `added_tokens.json`."""
     return {int(number): token for token, number in content.items()}
 
 
 def _by_id(content: Mapping[str, Any]) -> dict[int, str]:
-    return {int(number): str(one["content"]) for number, one in content.get("added_tokens_decoder", {}).items()}
+    """Token by id, of `tokenizer_config.json`."""
+    return {int(number): str(entry["content"]) for number, entry in content.get("added_tokens_decoder", {}).items()}
 
 
 def _slow(path: Path) -> Tokenizer:
@@ -104,6 +106,7 @@ def _slow(path: Path) -> Tokenizer:
     if not pieces:
         raise ValueError("it holds no pieces")
     vocab = {piece: number for number, (piece, _, _) in enumerate(pieces)}
+    # Every way to cut a piece into two known pieces is a merge that makes it.
     merges = []
     for piece, score, _ in pieces:
         pairs = [(piece[:cut], piece[cut:]) for cut in range(1, len(piece))]
@@ -142,6 +145,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
+        # The lowest three bits are the type of the field: 0 a number, 2 bytes with their length, 1 and 5 fixed sizes.
         if key & 7 == 0:
             value, at = _varint(data, at)
             yield key >> 3, value
@@ -157,6 +161,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number that begins at a byte, seven bits a byte and the lowest first; and where it ends."""
     value = shift = 0
     while True:
         byte = data[at]

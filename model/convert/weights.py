@@ -116,9 +116,9 @@ def _files(path: Path, what: str) -> tuple[list[Path], Path | None]:
             return indexed_files(path / index), path / index
         if found := sorted(path.glob(single)):
             return found, None
-    inner = sorted(one.name for one in path.iterdir() if one.is_dir() and one.name.startswith("checkpoint"))
+    inner = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name.startswith("checkpoint"))
     hint = f"; it has the folders {', '.join(inner)}: give one of them" if inner else ""
-    there = ", ".join(sorted(one.name for one in path.iterdir())[:8]) or "nothing"
+    there = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
     raise CheckpointError(
         f"{what}: {path} holds neither model.safetensors nor pytorch_model*.bin (nor an index of several){hint}. "
         f"There is: {there}"

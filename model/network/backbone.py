@@ -1,4 +1,4 @@
-"""The denoiser: a Gemma decoder without its causal mask, told the noise level by AdaLN.
+"""The denoiser: a Gemma decoder without its causal mask, conditioned on the noise level by AdaLN.
 
 Module names are those of the official checkpoint without its `model.` prefix.
 Legend: B batch, L sequence, D width, N heads, K key heads, H head width, V vocabulary, F time features.

@@ -2,7 +2,7 @@
 
 It runs in phases. `text_first` reveals the report, then the image; `image_first` the other way; `joint` both in one
 ranking, as MeDiM does. Where the checkpoint learned report ends, a report phase begins by drawing the length.
-Legend: B batch, K slots looked at, S state slots, D width, V ids allowed.
+Legend: B batch, K slots asked for, S state slots, D width, V ids allowed.
 Source: MaskGIT (Chang 2022); MDLM (Sahoo 2024). What differs from the official sampler: docs/model.md#differences.
 """
 
@@ -73,12 +73,15 @@ class Sampler:
         """Reveal reports one slot at a time in reading order, until each has drawn its end."""
         layout, slots = self._layout, self._layout.report_slots
         self._clock, self._next_phase = self._next_phase, self._next_phase + max(steps, slots)
+        # Guidance needs an image to be without.
         guided = not bool(self._masked()[:, slots:].any())
         position_S = torch.arange(layout.state_slots, device=self._state_BS.device)
         while bool((masked_BS := self._masked() & self._is_report_S).any()):
             self._clock += 1
+            # The first masked slot of every report is revealed, its end among the candidates.
             next_B1 = masked_BS.long().argmax(1, keepdim=True)
             self._reveal_slots(self._is_report_S, masked_BS & (position_S == next_B1), guided, ending=True)
+            # Behind an end there are pads.
             ended_B1 = ((self._state_BS == layout.end_id) & self._is_report_S).any(1, keepdim=True)
             behind_BS = self._masked() & self._is_report_S & ended_B1
             self._state_BS = torch.where(behind_BS, layout.pad_id, self._state_BS)
@@ -103,6 +106,7 @@ class Sampler:
         if not guided or weight == 0:
             return self._denoiser.read(self._state_BS, t_B)
         self._passes += len(self._state_BS)
+        # The unconditional side: what was given, and the other modality, are hidden.
         known_BS = (self._given_BS | ~slots_S) & ~self._masked()
         unconditional_BS = torch.where(known_BS, self._layout.mask_id, self._state_BS)
         both = self._denoiser.read(torch.cat([self._state_BS, unconditional_BS]), torch.cat([t_B, t_B]))
@@ -122,6 +126,7 @@ class Sampler:
         open_B = (report_BT == layout.mask_id).any(1) & ~(report_BT == layout.end_id).any(1)
         if not bool(open_B.any()):
             return
+        # One pass over all reports; hazards are then read at the slots where an end can be.
         hidden_BTD = self._read(self._is_report_S, guided=not bool(self._masked()[:, slots:].any()))[:, :slots]
         last_given_B = (report_BT != layout.mask_id).long().mul(torch.arange(slots, device=report_BT.device)).amax(1)
         u_BT = self._draws.uniform(Use.LENGTH, 0)[:, :slots]
@@ -129,8 +134,11 @@ class Sampler:
             report_V, _ = self._allowed[self._domains[row]]
             ids_V = torch.cat([report_V, report_V.new_tensor([layout.end_id])]).to(report_BT.device)
             end_T = self._finite(self._denoiser.logits(hidden_BTD[row], ids_V), [row]).softmax(-1)[:, -1].double()
+            # The hazard at the report's temperature: its log-odds divided by it.
             hazard_T = torch.sigmoid(torch.logit(end_T) / self._sampling.text_temperature)
+            # At least one word behind what was given, if there is room for it and the end.
             first = int(last_given_B[row]) + (2 if int(last_given_B[row]) + 2 < slots else 1)
+            # The first slot whose number is below its hazard; none where every number is above.
             end = next((j for j in range(first, slots) if float(u_BT[row, j]) < float(hazard_T[j])), slots)
             if end < slots:
                 self._logprob_BS[row, end] = float(end_T[end].log())
@@ -167,20 +175,24 @@ class Sampler:
             return torch.where(pending_BS, (u_BS * steps).long().clamp(max=steps - 1), -1)
         if reveal == "sequential":
             u_BS = torch.linspace(0, 1, pending_BS.shape[1], device=u_BS.device, dtype=u_BS.dtype).expand(u_BS.shape)
+        # A slot's rank among the pending ones, then the step whose cumulative count first exceeds it.
         rank_BS = torch.where(pending_BS, u_BS, 2.0).argsort(1).argsort(1)
         edges_BN = counts_BN.cumsum(1).to(rank_BS.device)
         return torch.where(pending_BS, torch.searchsorted(edges_BN, rank_BS, right=True), -1)
 
     def _reveal_slots(self, slots_S: Tensor, chosen_BS: Tensor, guided: bool, *, ending: bool = False) -> None:
+        """The chosen slots hold a token."""
         hidden_BSD = self._read(slots_S, guided)
         picked_BS, logprob_BS = self._candidates(hidden_BSD, chosen_BS, ending=ending)
         self._state_BS = torch.where(chosen_BS, picked_BS, self._state_BS)
         self._logprob_BS = torch.where(chosen_BS, logprob_BS, self._logprob_BS)
 
     def _reveal_confident(self, slots_S: Tensor, count_B: Tensor, guided: bool) -> None:
+        """The `count_B` most confident candidates of each row are revealed; the others are drawn again later."""
         masked_BS = self._masked() & slots_S
         hidden_BSD = self._read(slots_S, guided)
         picked_BS, logprob_BS = self._candidates(hidden_BSD, masked_BS)
+        # Confidence: log-probability, with Gumbel noise that decays with the share of masked slots.
         noise_BS = self._sampling.confidence_noise * self._times(slots_S)[:, None] * self._draws.gumbel(self._clock)
         confidence_BS = torch.where(masked_BS, logprob_BS.double() + noise_BS, float("-inf"))
         rank_BS = confidence_BS.argsort(dim=1, descending=True, stable=True).argsort(1)
@@ -204,26 +216,32 @@ class Sampler:
                 here_BS = wanted_BS & side_S & of_domain_B1
                 if not bool(here_BS.any()):
                     continue
-                ids_V = torch.cat([ids.new_tensor([self._layout.end_id] * (ending and is_report)), ids]).to(
-                    wanted_BS.device
-                )
-                logits_RV = self._denoiser.logits(hidden_BSD[:, side_S].flatten(0, 1), ids_V)[
-                    here_BS[:, side_S].flatten()
-                ]
+                # What may be drawn: ids of this side and domain, and the end of a report where one is due.
+                ends = ids.new_tensor([self._layout.end_id] * (ending and is_report))
+                ids_V = torch.cat([ends, ids]).to(wanted_BS.device)
+                # Logits of every slot of the side, then those of the wanted slots.
+                logits_RV = self._denoiser.logits(hidden_BSD[:, side_S].flatten(0, 1), ids_V)
+                logits_RV = logits_RV[here_BS[:, side_S].flatten()]
                 rows = torch.nonzero(here_BS)[:, 0].tolist()
                 logprobs_RV = self._finite(logits_RV, rows).log_softmax(-1)
+                # Drawn at the temperature, from each slot's own number; scored without it.
                 index_R = inverse_cdf((logprobs_RV / temperature).softmax(-1), u_BS[here_BS])
                 picked_BS[here_BS] = ids_V[index_R]
                 logprob_BS[here_BS] = logprobs_RV.gather(1, index_R[:, None])[:, 0].float()
         return picked_BS, logprob_BS
 
     def _finite(self, logits_RV: Tensor, rows: Sequence[int]) -> Tensor:
-        bad_R = ~torch.isfinite(logits_RV).all(-1)
-        if bool(bad_R.any()):
-            broken = sorted({rows[i] if len(rows) > 1 else rows[0] for i in torch.nonzero(bad_R)[:, 0].tolist()})
+        """The logits, known to be finite; `rows` says which row of the batch each is of, or one row for all.
+
+        Raises:
+            SamplingError: they are not.
+        """
+        failed_R = ~torch.isfinite(logits_RV).all(-1)
+        if bool(failed_R.any()):
+            failed = sorted({rows[i] if len(rows) > 1 else rows[0] for i in torch.nonzero(failed_R)[:, 0].tolist()})
             raise SamplingError(
-                broken,
-                f"logits are not finite at denoising step {self._clock} for rows {broken}; "
+                failed,
+                f"logits are not finite at denoising step {self._clock} for rows {failed}; "
                 "try model.dtype: float32, and verify the checkpoint",
             )
         return logits_RV

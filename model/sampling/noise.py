@@ -2,7 +2,7 @@
 
 `CounterDraws` keys a Philox generator with each sample's seed, so a sample's numbers do not depend on its neighbours,
 its batch or what was generated before. `InjectedDraws` replays recorded noise for parity with the official sampler.
-Legend: B batch, S state slots, K slots looked at, V vocabulary.
+Legend: B batch, S state slots, K slots asked for, V vocabulary.
 Source: Salmon et al. 2011 (Philox); medim-spec section 5.2 (multinomial equals argmax of p / E, E ~ Exp(1)).
 """
 
@@ -54,6 +54,7 @@ class CounterDraws:
         return self._uniform(self._seeds, use, step)
 
     def _uniform(self, seeds: Sequence[int], use: Use, step: int) -> Tensor:
+        # The counter names use and step, so that uses never share numbers and a step can be drawn without those before.
         rows = [np.random.Philox(key=seed, counter=[0, 0, step, int(use)]).random_raw(self._slots) for seed in seeds]
         return torch.from_numpy(((np.stack(rows) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53).to(
             self._device
@@ -97,8 +98,10 @@ def inverse_cdf(weight_RV: Tensor, u_R: Tensor) -> Tensor:
 
     Rows whose weights are all 0 give id 0.
     """
+    # The first id whose cumulative weight is above u times the total.
     cumulative_RV = weight_RV.double().cumsum(-1)
     total_R1 = cumulative_RV[:, -1:]
     picked_R = torch.searchsorted(cumulative_RV, u_R[:, None] * total_R1, right=True)[:, 0]
+    # Rounding may give u = total: the last id of any weight stands for it.
     last_R = (cumulative_RV < total_R1).sum(-1)
     return torch.where(total_R1[:, 0] > 0, torch.minimum(picked_R, last_R), 0)

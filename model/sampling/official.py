@@ -1,7 +1,7 @@
 """The official reverse process, exactly: one joint ranking of report and image, raw-exponential first step and all.
 
-For parity and for published weights. What it does that `model.sampler` corrects is listed in docs/model.md#differences.
-Legend: B batch, S state slots, K slots looked at, D width, V vocabulary.
+For parity and for published weights. What the corrected sampler does otherwise: docs/model.md#differences.
+Legend: B batch, S state slots, K slots asked for, D width, V vocabulary.
 Source: medim-spec section 5 (official MeDiM at commit ce1ea99).
 """
 
@@ -146,6 +146,7 @@ class _Run:
 
     def _step(self, step: int, counts: list[int]) -> None:
         """Reveal so many of each row's most confident candidates (ties reveal more)."""
+        # A row that has finished its steps keeps its last time; nothing of it is revealed any more.
         times = [own[min(step, len(own) - 2)] for own in self._times]
         sigma_B = sigma(torch.stack(times)).to(self._x_BS.device)
         cfg = self._sampling.guidance
@@ -153,6 +154,7 @@ class _Run:
             float(cfg * (1 - time)) if cfg is not None and guided else 0.0
             for time, guided in zip(times, self._guided, strict=True)
         ]
+        # The unconditional pass sees MASK where something was given.
         conditional, unconditional = self._read(self._x_BS, sigma_B), None
         if max(weights) > 0:
             unconditional = self._read(torch.where(self._given_BS, self._layout.mask_id, self._x_BS), sigma_B)
@@ -163,6 +165,7 @@ class _Run:
                 continue
 
             def weight_of(slots_K: Tensor, row: int = row) -> Tensor:
+                """Unnormalised weights [K, V] of candidates: the raw exponential, or of guided logits restricted."""
                 logits_KV = conditional(row, slots_K)
                 if unconditional is None or weights[row] <= 0:
                     return torch.nan_to_num(logits_KV.exp(), nan=0.0, posinf=0.0, neginf=0.0)
@@ -180,6 +183,7 @@ class _Run:
         masked_S = x_S == self._layout.mask_id
         slots_K = torch.nonzero(masked_S)[:, 0]
         candidate_K, chosen_K, logprob_K = self._candidates(weight_of(slots_K), step, row, slots_K)
+        # Confidence: the candidate's log-weight, with Gumbel noise that decays with the time.
         noise_K = self._sampling.confidence_noise * gumbel_S[slots_K] * time.to(gumbel_S.device)
         confidence_K = chosen_K.log() + noise_K
         threshold = confidence_K.sort(descending=True).values[count - 1]
@@ -197,6 +201,7 @@ class _Run:
     def _candidates(self, weight_KV: Tensor, step: int, row: int, slots_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ids drawn, their weights, and their log-probabilities, all [K]."""
         candidate_K = self._draws.pick(weight_KV, step, row, slots_K)
+        # The weight of what was drawn, and its share of all weights as a log-probability.
         chosen_K = weight_KV.gather(-1, candidate_K[:, None])[:, 0]
         return candidate_K, chosen_K, chosen_K.log() - weight_KV.sum(-1).log()
 
@@ -211,5 +216,6 @@ class _Run:
             self._x_BS[row, slots_K], self._logprob_BS[row, slots_K] = best.indices, best.values
 
     def _read(self, state_BS: Tensor, sigma_B: Tensor) -> Rows:
+        """Logits of the states, a row at a time; the rows are counted."""
         self._passes += len(state_BS)
         return self._logits_of(state_BS, sigma_B)

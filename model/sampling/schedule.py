@@ -25,12 +25,12 @@ def sigma_rate(t: Tensor) -> Tensor:
 
 
 def loss_weight(t: Tensor) -> Tensor:
-    """Dsigma / expm1(sigma), which is 1 / t: the weight of a masked token in the diffusion loss."""
+    """Dsigma / expm1(sigma), which is 1 / t: the weight of a masked token in the official loss."""
     return sigma_rate(t) / torch.expm1(sigma(t))
 
 
 def stratified_times(uniform_B: Tensor) -> Tensor:
-    """Times in [EPS, 1], one per stratum of the batch.
+    """Times in [EPS, 1], one per stratum of the batch, as official training draws them (for parity).
 
     Args:
         uniform_B: float in [0, 1).
@@ -74,6 +74,7 @@ def reveal_counts(masked: Sequence[int], steps: int) -> Tensor:
     rows = []
     for count in masked:
         own = max(min(steps, count), 1)
+        # Shares of the steps by arccos; the edges between them are rounded, so that nothing is lost or made.
         share = torch.arccos(torch.linspace(1, 0, own + 1, dtype=torch.float64)[1:])
         edges = (share.cumsum(0) / share.sum() * count).round().to(torch.int64)
         row = torch.zeros(steps, dtype=torch.int64)

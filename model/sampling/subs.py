@@ -1,6 +1,8 @@
-"""SUBS: raw logits become log-probabilities of the clean token at each state slot.
+"""SUBS, MDLM's parameterisation by substitution: raw logits become log-probabilities of the clean token of each slot.
 
-MASK is never the clean token; a report slot holds a report id, an image slot an image id; revealed tokens stay.
+Two substitutions make the network's output a denoising distribution. Zero masking probabilities: MASK is never the
+clean token, so its logit is put out of reach. Carry-over unmasking: a slot that shows a token keeps it, so its row is
+replaced. MeDiM adds that a report slot holds a report id, and an image slot an image id.
 Legend: B batch, S state slots, R rows, V vocabulary. Source: MDLM (Sahoo 2024); medim-spec section 4.
 """
 
@@ -23,6 +25,7 @@ def restricted(logits_RV: Tensor, is_report_R: Tensor, layout: TokenLayout) -> T
         layout: ranges.
     """
     logits_RV = logits_RV.clone()
+    # MASK is out of reach; so are image ids for report slots, and report ids for image slots.
     logits_RV[:, layout.mask_id] += NEVER
     logits_RV[:, layout.image_offset :].masked_fill_(is_report_R[:, None], NEVER)
     logits_RV[:, : layout.image_offset].masked_fill_(~is_report_R[:, None], NEVER)
@@ -41,6 +44,7 @@ def subs(logits_BSV: Tensor, layout: TokenLayout, state_BS: Tensor | None = None
     flat_RV = logits_BSV.flatten(0, 1)
     logprobs_BSV = restricted(flat_RV, is_report_S.repeat(len(logits_BSV)), layout).view(logits_BSV.shape)
     if state_BS is not None:
+        # A known slot: all probability on the token that it shows.
         known_BS = state_BS != layout.mask_id
         carried_BSV = torch.full_like(logprobs_BSV, NEVER).scatter(-1, state_BS[..., None], 0.0)
         logprobs_BSV = torch.where(known_BS[..., None], carried_BSV, logprobs_BSV)

@@ -129,12 +129,10 @@ def filled(folder: Path, plan: Plan) -> None:
     judge, store = build_judge(plan.spec), store_at(folder)
     store.prepare()
     for shard in plan:
-        judged = [Judged(pair=pair, verdict=judge(pair)) for pair in map(noise, shard.requests)]
-        signed = {
-            one.pair.pair_id: sign("chest_xray", one.pair.image, one.pair.report, one.pair.embedding) for one in judged
-        }
+        pairs = map(noise, shard.requests)
+        judged = [Judged(pair=pair, verdict=judge(pair), signature=sign(pair)) for pair in pairs]
         attempt = store.new_attempt(shard.index, 1)
-        files = writer.write(attempt, shard, mark_near(judged, signed, plan.spec), [])
+        files = writer.write(attempt, shard, mark_near(judged, plan.spec), [])
         record = ShardRecord(
             index=shard.index,
             spec_sha256=plan.spec_sha256,

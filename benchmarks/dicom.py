@@ -27,6 +27,7 @@ from medim_forge.generator.jobspec.load import parse_spec
 from medim_forge.generator.jobspec.sections import DicomSection
 from medim_forge.generator.phantoms import DOMAINS, OPENING, draw
 from medim_forge.generator.records import Domain, Judged, Pair, PairRequest, Prompt, ReplicaFacts, Shard, Verdict
+from medim_forge.generator.similarity import sign
 from medim_forge.generator.writers.dicom.encode import TRANSFER_SYNTAXES, encode_dicom
 from medim_forge.generator.writers.dicom.image import image_dataset
 from medim_forge.generator.writers.dicom.report import report_dataset
@@ -116,7 +117,8 @@ def report_work(provenance: Provenance, pairs: list[Pair]) -> Callable[[], int]:
 def shard_work(provenance: Provenance, pairs: list[Pair], archive: Any) -> Callable[[], None]:
     """Writes a shard of the pairs, image and report of each."""
     writer = DicomWriter(provenance, DicomSection(archive=archive))
-    judged = [Judged(pair=pair, verdict=Verdict(kept=True, reasons=(), scores={})) for pair in pairs]
+    verdict = Verdict(kept=True, reasons=(), scores={})
+    judged = [Judged(pair=pair, verdict=verdict, signature=sign(pair)) for pair in pairs]
     shard = Shard(index=0, task="joint", requests=tuple(pair.request for pair in pairs))
 
     def work() -> None:

@@ -208,14 +208,14 @@ def judged(pairs: Sequence[Pair], seconds: dict[str, float]) -> dict[str, dict[s
 
 def near_scores(clean: Sequence[Pair], pairs: Sequence[Pair], *, beside: bool = False) -> list[float]:
     """Similarity of each pair to the nearest clean one; to another one than itself unless `beside`."""
-    signatures = [sign(p.request.prompt.domain, p.image, p.report, p.embedding) for p in clean]
+    signatures = [sign(pair) for pair in clean]
     found = []
     for place, pair in enumerate(pairs):
         index = NearIndex()
         for other, signature in enumerate(signatures):
             if beside or other != place:
                 index.add(signature)
-        found.append(index.nearest(sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)).both)
+        found.append(index.nearest(sign(pair)).both)
     return found
 
 
@@ -223,7 +223,7 @@ def near_cost(clean: Sequence[Pair]) -> float:
     """Milliseconds for the signature of a pair and its comparison with the others."""
     started, index = time.process_time(), NearIndex()
     for pair in clean:
-        signature = sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)
+        signature = sign(pair)
         index.nearest(signature)
         index.add(signature)
     return round(1000 * (time.process_time() - started) / len(clean), 3)

@@ -26,6 +26,7 @@ from medim_forge.generator.jobspec.load import parse_spec, read_yaml
 from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.records import Judged
 from medim_forge.generator.replica.load import load_replica
+from medim_forge.generator.similarity import sign
 from medim_forge.generator.writers import build_writers
 from medim_forge.model import checkpoint
 from medim_forge.model.network import Backbone, Vqgan
@@ -124,7 +125,7 @@ def measured(spec: GenerateSpec) -> Clock:
     ):
         pairs = replica.generate(shard)
         with clock.stage("judge"):
-            judged = [Judged(pair=pair, verdict=judge(pair)) for pair in pairs]
+            judged = [Judged(pair=pair, verdict=judge(pair), signature=sign(pair)) for pair in pairs]
         with clock.stage("write"):
             for writer in writers:
                 writer.write(Path(scratch), shard, judged, [])

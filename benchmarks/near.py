@@ -25,10 +25,10 @@ from benchmarks.filters import clean_pair, rescored
 from medim_forge.generator.filters.near_duplicates import By
 from medim_forge.generator.filters.threshold import Threshold
 from medim_forge.generator.phantoms import draw
-from medim_forge.generator.records import Domain
+from medim_forge.generator.records import Domain, Signature
 from medim_forge.generator.similarity.copies import NearCopies
 from medim_forge.generator.similarity.nearest import NearIndex, chosen
-from medim_forge.generator.similarity.signature import Signature, minhash, phash
+from medim_forge.generator.similarity.signature import minhash, phash
 from medim_forge.model import checkpoint
 from medim_forge.model.medim import Medim
 

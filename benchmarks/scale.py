@@ -31,7 +31,7 @@ from medim_forge.generator.store.local import LocalStore
 from medim_forge.generator.store.protocol import RECORD
 
 PAIRS_PER_SHARD = 32
-DEATH = Failure(error="ReplicaDied: the replica's process died")
+DEATH = Failure(kind="ReplicaDied", message="the replica's process died")
 
 
 def record(index: int, files: int = 0) -> ShardRecord:

@@ -24,7 +24,8 @@ from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.records import Judged
 from medim_forge.generator.replica.load import load_replica
 from medim_forge.generator.replica.replica import MedimReplica
-from medim_forge.generator.shards.compare import related, signature_of
+from medim_forge.generator.shards.compare import related
+from medim_forge.generator.similarity import sign
 from medim_forge.model import checkpoint
 from medim_forge.model.sampling import Sampler
 from medim_forge.model.scoring import Scorer
@@ -95,8 +96,8 @@ def share(task: str, model: str = "phantom", pairs: int | None = None) -> dict[s
         for index in range(plan.shards):
             shard, _ = load_inputs(spec, plan.shard(index))
             pairs = replica.generate(shard)
-            signatures = {pair.pair_id: signature_of(pair) for pair in pairs}
-            marked = related([Judged(pair=pair, verdict=judge(pair)) for pair in pairs], signatures, spec, replica)
+            judged = [Judged(pair=pair, verdict=judge(pair), signature=sign(pair)) for pair in pairs]
+            marked = related(judged, spec, replica)
             controls += sum(not math.isnan(one.verdict.scores[SHUFFLED]) for one in marked)
     return {
         "pairs": plan.pairs,

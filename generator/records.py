@@ -1,13 +1,16 @@
-"""The frozen values that pass between the rooms of the factory.
+"""The frozen values that pass between the rooms of the factory, and the protocols of those who make and take them.
 
-plan -> `Shard` -> replica -> `Pair` -> filters -> `Verdict` -> writers -> `FileRecord` -> store -> `ShardRecord`.
+A plan gives `Shard`s of `PairRequest`s; a `Replica` makes a `Pair` of each; the `Filter`s give it a `Verdict`; both lie
+in a `Judged`, which a `Writer` writes into files, a `FileRecord` each; a `ShardRecord` is committed to the store.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -22,7 +25,7 @@ Action = Literal["drop", "keep", "regenerate"]
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What was asked for.
+    """What a pair is asked to be about.
 
     Attributes:
         domain: name of what kind of image, e.g. `chest_xray`.
@@ -37,16 +40,16 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRequest:
-    """One pair to make: the plan's promise, independent of shard, replica and attempt.
+    """One pair that is to be made. It is the same whatever shard, replica or attempt makes it.
 
     Attributes:
         pair_id: unique in the dataset, e.g. `3f2a9c1b-0000042` (spec sha, pair index).
         pair_index: 0-based position in the job.
-        seed: 63-bit, hash of (job seed, pair index).
-        prompt: what was asked for.
+        seed: 63-bit hash of (job seed, pair index).
+        prompt: what the pair is asked to be about.
         source_row: row of the job's inputs that gives the image or the report; None for `joint`.
         repeats: `pair_index` of the planned pair whose prompt or input this one tries again; None for a planned pair.
-        given_report: whole report, for `report_to_image`.
+        given_report: the whole report, for `report_to_image`.
         given_image: encoded image bytes (PNG or JPEG), for `image_to_report`; None until the shard loads its inputs.
     """
 
@@ -62,11 +65,11 @@ class PairRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """The unit of retry and commit.
+    """The requests that are made, tried again and committed together.
 
     Attributes:
-        index: 0-based; names the folder `shards/000042`.
-        task: what the replica does with the requests.
+        index: 0-based; it names the folder `shards/000042`.
+        task: what the replica makes: both parts, or one part for the other that is given.
         requests: in order of `pair_index`.
     """
 
@@ -77,25 +80,27 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One image and its report, as the replica made them.
+    """One image and its report, as the replica made them. Nobody changes its arrays.
 
     Attributes:
         request: what was asked for, with its seed.
         image: uint8 [H, W] (grey) or [H, W, 3] (RGB).
         image_codes: int32 [I], codebook ids in raster order.
-        report: whole report, prompt included.
+        report: the whole report, prompt included.
         prompt_chars: how many leading characters of `report` were given.
-        report_logprob: mean log-probability of the generated report tokens when revealed, nats per token; NaN if all
-            were given.
-        image_logprob: the same for image codes.
+        report_logprob: mean log-probability of the generated report tokens when they were revealed, nats per token;
+            NaN if all were given.
+        image_logprob: mean log-probability of the generated image codes, nats per code; NaN if all were given.
         agreement: pointwise mutual information of the report given the image under the replica, nats per report token.
         embedding: float16 [E], pooled hidden state of the image slots.
-        image_agreement: the same of the image given the report, nats per image code; NaN where the replica has none,
-            as all that follows.
-        fluency: log-likelihood of the report without the image, nats per report token.
-        image_fluency: log-likelihood of the image without the report, nats per image code.
-        sentence_agreement: agreement of each sentence that was not given as the domain's opening, in order.
-        report_ids: int32 [T], the replica's report slots; empty where it has none. Not written: the text is.
+        image_agreement: pointwise mutual information of the image given the report, nats per image code; NaN where the
+            replica does not measure it.
+        fluency: log-likelihood of the report without the image, nats per report token; NaN where it is not measured.
+        image_fluency: log-likelihood of the image without the report, nats per image code; NaN where it is not
+            measured.
+        sentence_agreement: agreement of each sentence that was not given as the domain's opening, in order; empty where
+            it is not measured.
+        report_ids: int32 [T], the replica's report slots; empty where it has none. They are not written: the text is.
     """
 
     request: PairRequest
@@ -118,16 +123,38 @@ class Pair:
         """The request's id."""
         return self.request.pair_id
 
+    @cached_property
+    def pixels_sha256(self) -> str:
+        """Hex digest of the image's shape and pixels, computed once; it does not depend on how a file encodes them."""
+        return hashlib.sha256(repr(self.image.shape).encode() + self.image.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What tells how alike two pairs are; `medim_forge.generator.similarity` computes and compares it.
+
+    Attributes:
+        domain: pairs of different domains are not alike.
+        phash: uint64 [4], perceptual hash of the image, 256 bits.
+        embedding: float32 [E], the replica's view of the image; empty or zero where it has none.
+        minhash: uint32 [64], MinHash of the report's shingles.
+    """
+
+    domain: Domain
+    phash: NDArray[np.uint64]
+    embedding: NDArray[np.float32]
+    minhash: NDArray[np.uint32]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What the filters say about one pair.
 
     Attributes:
-        kept: whether the policy keeps it.
-        reasons: why it was dropped, `name<threshold` style, in filter order; empty when kept.
-        scores: every score of every filter by column name (without the `score_` prefix), kept pairs too.
-        labels: string facts found on the way, e.g. `findings_report` (comma separated).
+        kept: whether the job's filters keep the pair.
+        reasons: why it was dropped, in the style `name<threshold`, in filter order; empty when it is kept.
+        scores: every score of every filter by column name (without the `score_` prefix), of kept pairs too.
+        labels: facts in words that a filter found, e.g. `findings_report` (comma separated).
     """
 
     kept: bool
@@ -138,21 +165,28 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A pair with its verdict."""
+    """A pair with all that is known of it when it is written.
+
+    Attributes:
+        pair: as the replica made it.
+        verdict: of the filters.
+        signature: of the pair, computed once for comparing and for writing.
+    """
 
     pair: Pair
     verdict: Verdict
+    signature: Signature
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantined:
-    """A row that could not be made; kept with all that is needed to look into it.
+    """A row that could not be made, with all that is needed to look into it.
 
     Attributes:
-        request: prompt and seed.
-        error: one line, class and message.
-        traceback: full text.
-        stage: `input`, `generate`, `judge` or `write`.
+        request: what was asked for, with its seed.
+        error: class and message on one line.
+        traceback: the full text.
+        stage: where it failed: `input`, `generate`, `judge` or `write`.
     """
 
     request: PairRequest
@@ -163,12 +197,12 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
-    """A written file.
+    """A file that was written.
 
     Attributes:
         path: POSIX path relative to the shard folder (or to the dataset, in the manifest).
-        size: bytes.
-        sha256: hex digest.
+        size: in bytes.
+        sha256: hex digest of its content.
     """
 
     path: str
@@ -178,19 +212,19 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecord:
-    """What `_shard.json` holds: deterministic part first; `run` apart holds what differs between attempts.
+    """What `_shard.json` holds of a committed shard. All but `run` is the same whoever makes the shard.
 
     Attributes:
-        index: shard.
+        index: of the shard.
         spec_sha256: of the job.
-        model_sha256: of the weights.
-        pairs: requests in the shard.
-        kept: pairs in `pairs.parquet`.
-        dropped: judged and dropped.
-        quarantined: rows that could not be made.
-        rejects: count by reason, sorted by reason.
+        model_sha256: of config and weights.
+        pairs: how many requests the shard has.
+        kept: how many pairs lie in `pairs.parquet`.
+        dropped: how many pairs the filters dropped.
+        quarantined: how many rows could not be made.
+        rejects: dropped pairs by reason, sorted by reason; a pair may have several.
         files: every file of the shard but `_shard.json`, sorted by path.
-        run: seconds, device, attempt, hostname: never part of a digest.
+        run: what differs between attempts (seconds, device, host, attempt, ...); it is part of no digest.
     """
 
     index: int
@@ -207,13 +241,13 @@ class ShardRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaFacts:
-    """What a replica is: goes into the manifest.
+    """What a replica is. The manifest holds it.
 
     Attributes:
         model_sha256: of config and weights together.
         device: e.g. `cpu`, `NVIDIA H200`.
-        versions: package -> version, sorted.
-        training_data_terms: terms every output must carry.
+        versions: of the packages that matter, by name, sorted.
+        training_data_terms: terms that every output must carry.
     """
 
     model_sha256: str
@@ -223,43 +257,68 @@ class ReplicaFacts:
 
 
 class Replica(Protocol):
-    """Something that makes pairs. `facts` says what it is."""
+    """Something that makes pairs.
+
+    Attributes:
+        facts: what it is.
+    """
 
     facts: ReplicaFacts
 
     def generate(self, shard: Shard) -> list[Pair]:
-        """One pair per request, in order.
+        """One pair is made per request, in order.
 
         Each pair depends on its request alone (prompt, given parts, seed), not on its neighbours.
 
         Raises:
-            RowError: one row cannot be made; calling again without that request makes the others unchanged.
+            RowError: one row cannot be made; a call without that request makes the others unchanged.
         """
 
 
 @runtime_checkable
 class Shuffler(Protocol):
-    """A replica that can also tell how pairs would agree if their reports were dealt wrongly."""
+    """A replica that can also score mismatched pairs, the negative control of `agreement`."""
 
     def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
-        """Agreement, both ways as the filter `agreement` scores it, of each pair's image with the other's report."""
+        """The agreement of each pair's image with the report of its counterpart.
+
+        Args:
+            pairs: whose images are looked at.
+            others: as many pairs, whose reports are looked at.
+
+        Returns:
+            Agreement both ways, as the filter `agreement` scores it, one number per pair.
+        """
 
 
 class Filter(Protocol):
-    """Something that judges a pair: pure, no I/O, no clock, no mutation."""
+    """Something that judges a pair from the pair alone, without I/O or clock and without changing it."""
 
     @property
     def name(self) -> str:
-        """What the job file calls it; its main score has the same name."""
+        """What the job file calls the filter; its main score has the same name."""
 
     def judge(self, pair: Pair) -> Verdict:
-        """Scores of the pair; `kept` is this filter's own view under its thresholds."""
+        """The scores of the pair; `kept` says whether this filter alone, under its thresholds, would keep it."""
 
 
 class Writer(Protocol):
-    """Something that writes a judged shard into a folder."""
+    """Something that writes the judged pairs of a shard into a folder."""
 
     def write(
         self, folder: Path, shard: Shard, judged: Sequence[Judged], quarantined: Sequence[Quarantined]
     ) -> list[FileRecord]:
-        """The files written below `folder`, sorted by path."""
+        """All files of this writer lie in the folder.
+
+        Args:
+            folder: of this attempt at the shard; other writers write there too.
+            shard: with all its requests.
+            judged: kept and dropped pairs, in order of `pair_index`.
+            quarantined: rows that could not be made, in order of `pair_index`.
+
+        Returns:
+            The files that were written, sorted by path.
+
+        Raises:
+            RowError: a pair cannot be written; it is quarantined, and all writers write the shard again without it.
+        """

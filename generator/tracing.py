@@ -12,9 +12,14 @@ _FILE = re.compile(r'(?<=File ")[^"]+(?=")')
 
 
 def one_line(error: BaseException) -> str:
-    """Class and message on one line, without memory addresses."""
-    message = " ".join(str(error).split())
-    return portable(f"{type(error).__name__}: {message}" if message else type(error).__name__)
+    """Class and message on one line, as `portable` text."""
+    kind, message = kind_and_message(error)
+    return f"{kind}: {message}" if message else kind
+
+
+def kind_and_message(error: BaseException) -> tuple[str, str]:
+    """The name of the exception's class, and its message on one line as `portable` text."""
+    return type(error).__name__, portable(" ".join(str(error).split()))
 
 
 def portable_traceback(error: BaseException) -> str:

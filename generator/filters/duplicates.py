@@ -6,9 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medim_forge.generator.filters.options import known_options
 from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
 from medim_forge.generator.records import Judged, Pair, Verdict
@@ -47,13 +44,6 @@ class Duplicates:
         return Verdict(kept=True, reasons=(), scores={NAME: 0.0}, labels=labels)
 
 
-def pixels_sha256(image: NDArray[np.uint8]) -> str:
-    """Hex digest of shape and pixels: independent of how the image is encoded in a file."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()
-
-
 def report_sha256(report: str) -> str:
     """Hex digest of the report without regard to case and spacing."""
     return hashlib.sha256(" ".join(report.lower().split()).encode()).hexdigest()
@@ -78,7 +68,7 @@ def mark_duplicates(judged: Sequence[Judged], threshold: Threshold = DROP) -> li
 
 def content_key(pair: Pair) -> tuple[str, str]:
     """What two pairs share exactly when they are copies."""
-    return pixels_sha256(pair.image), report_sha256(pair.report)
+    return pair.pixels_sha256, report_sha256(pair.report)
 
 
 def as_copy(judged: Judged, threshold: Threshold) -> Judged:

@@ -1,4 +1,4 @@
-"""What happens to one shard, and which shard goes next: no Ray, no torch."""
+"""What happens to one shard, and which shard goes next, whoever runs them."""
 
 from medim_forge.generator.shards.schedule import Failure, Order, Schedule
 from medim_forge.generator.shards.worker import Parts, Worker, WorkerSetup

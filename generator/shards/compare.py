@@ -1,12 +1,12 @@
-"""What the pairs of one shard say about each other: copies, near-copies, and agreement with mismatched reports.
+"""Scores that a pair gets from the other pairs of its shard: copies, near-copies, agreement of mismatched pairs.
 
-All of it depends on the set of the shard's pairs, not on their order. `medim reproduce` makes one pair alone and
-therefore leaves these scores out.
+They depend on the set of the shard's pairs, not on their order. `medim reproduce` makes one pair alone and therefore
+leaves these scores out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from medim_forge.generator.filters import duplicate_threshold, mark_duplicates, policy
 from medim_forge.generator.filters.agreement import SHUFFLED, mark_shuffled, partners
@@ -15,55 +15,47 @@ from medim_forge.generator.filters.near_duplicates import NAME as NEAR
 from medim_forge.generator.filters.near_duplicates import SCORES as NEAR_SCORES
 from medim_forge.generator.filters.near_duplicates import as_near, compared_by
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.records import Judged, Pair, Replica, Shuffler
-from medim_forge.generator.similarity import NearIndex, Signature, sign
+from medim_forge.generator.records import Judged, Replica, Shuffler
+from medim_forge.generator.similarity import NearIndex
 from medim_forge.generator.similarity.nearest import chosen
 
 RELATIVE_SCORES = (DUPLICATES, SHUFFLED, *NEAR_SCORES)
 RELATIVE_REASONS = (DUPLICATES,)
 
 
-def related(
-    judged: Sequence[Judged], signatures: Mapping[str, Signature], spec: GenerateSpec, replica: Replica
-) -> list[Judged]:
-    """The same pairs in the same order, each with what it is to the others.
+def related(judged: Sequence[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:
+    """The same pairs in the same order, each with its scores in relation to the others.
 
     Args:
         judged: pairs of one shard.
-        signatures: of each, by pair_id.
         spec: the job.
         replica: that made them.
     """
     found = mark_duplicates(judged, duplicate_threshold(spec))
-    return mark_near(mark_shuffled(found, _shuffled(found, replica)), signatures, spec)
+    return mark_near(mark_shuffled(found, _mismatched_agreement(found, replica)), spec)
 
 
-def signature_of(pair: Pair) -> Signature:
-    """What near-copies of a pair are told by."""
-    return sign(pair.request.prompt.domain, pair.image, pair.report, pair.embedding)
+def mark_near(judged: Sequence[Judged], spec: GenerateSpec) -> list[Judged]:
+    """The same pairs in the same order, each with its similarity to the pairs of lower `pair_index`.
 
-
-def mark_near(judged: Sequence[Judged], signatures: Mapping[str, Signature], spec: GenerateSpec) -> list[Judged]:
-    """The same pairs, each with its similarity to the pairs of lower `pair_index`.
-
-    None is dropped for it: what it resembles may itself be dropped, in another shard even. `data/` has the last word,
-    see `medim_forge.generator.selection.policy`.
+    No pair is dropped for it, because the pair that it resembles may itself be dropped, even in another shard. Which
+    pairs come into `data/` is decided later, see `medim_forge.generator.selection.policy`.
     """
     by, index = compared_by(policy(spec)[NEAR]), NearIndex()
     marked: dict[str, Judged] = {}
-    for one in sorted(judged, key=lambda one: one.pair.request.pair_index):
-        signature = signatures[one.pair.pair_id]
-        nearest = index.nearest(signature)
-        index.add(signature)
-        marked[one.pair.pair_id] = as_near(one, (chosen(nearest, by), nearest.image, nearest.report))
-    return [marked[one.pair.pair_id] for one in judged]
+    for item in sorted(judged, key=lambda item: item.pair.request.pair_index):
+        nearest = index.nearest(item.signature)
+        index.add(item.signature)
+        marked[item.pair.pair_id] = as_near(item, (chosen(nearest, by), nearest.image, nearest.report))
+    return [marked[item.pair.pair_id] for item in judged]
 
 
-def _shuffled(judged: Sequence[Judged], replica: Replica) -> dict[str, float]:
+def _mismatched_agreement(judged: Sequence[Judged], replica: Replica) -> dict[str, float]:
+    """Agreement of mismatched pairs by the id of the pair that gives the image; empty if the replica has no such."""
     if not isinstance(replica, Shuffler):
         return {}
-    other_of = partners([one.pair for one in judged])
-    pairs = [one.pair for one in judged if one.pair.pair_id in other_of]
+    other_of = partners([item.pair for item in judged])
+    pairs = [item.pair for item in judged if item.pair.pair_id in other_of]
     if not pairs:
         return {}
     values = replica.shuffled(pairs, [other_of[pair.pair_id] for pair in pairs])

@@ -1,4 +1,4 @@
-"""What happens to one shard: its inputs are read, its pairs made, judged and written. No Ray, no torch, no commit."""
+"""What happens to one shard: its inputs are read, its pairs made, judged and written. Nothing is committed here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medim_forge.generator.errors import DeviceMemoryError, MedimError, RowError, ShardError, StoreError
@@ -28,14 +28,14 @@ from medim_forge.generator.records import (
     Verdict,
     Writer,
 )
-from medim_forge.generator.shards.compare import related, signature_of
+from medim_forge.generator.shards.compare import related
 from medim_forge.generator.shards.schedule import Order
-from medim_forge.generator.similarity import Signature
+from medim_forge.generator.similarity import sign
 from medim_forge.generator.tracing import one_line, portable, portable_traceback
 
 Judge = Callable[[Pair], Verdict]
 
-# The output cannot take more, whatever is tried next: the job has to stop.
+# Errors of an output that cannot take more, whatever is tried next: the job has to stop.
 _NO_ROOM = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG,
 }  # fmt: skip
@@ -49,17 +49,20 @@ def run_shard(
     writers: Sequence[Writer],
     folder: Path,
     order: Order | None = None,
+    turn: AbstractContextManager[object] | None = None,
 ) -> ShardRecord:
-    """The shard's files lie in `folder`; every request is a kept, dropped or quarantined row of them.
+    """The shard's files lie in the folder, and every request is a kept, dropped or quarantined row of them.
 
     Args:
         shard: as planned, inputs not loaded.
         spec: the job.
-        replica: makes the pairs.
+        replica: that makes the pairs.
         judge: the job's filters.
-        writers: write all of the shard's files, one after the other.
+        writers: that write all of the shard's files, one after the other.
         folder: an empty one.
-        order: which attempt this is, and which rows are left out because they kill whoever makes them.
+        order: which attempt this is, and which poisoned rows are quarantined unmade; None for a first attempt.
+        turn: held from the first use of the replica to the last, where several shards share it; a shard therefore never
+            waits in the middle for another shard's pairs. None where the replica is this shard's alone.
 
     Raises:
         ShardError: the shard failed as a whole; `DeviceMemoryError` where memory ran out.
@@ -67,17 +70,16 @@ def run_shard(
     """
     order = order or Order(shard=shard.index)
     started = time.monotonic()
-    bad = [_killer(request, order) for request in shard.requests if request.pair_id in order.killers]
-    healthy = replace(shard, requests=tuple(one for one in shard.requests if one.pair_id not in order.killers))
-    loaded, unreadable = load_inputs(spec, healthy)
+    bad = [_poisoned(request, order) for request in shard.requests if request.pair_id in order.poisoned]
+    healthy = tuple(request for request in shard.requests if request.pair_id not in order.poisoned)
+    loaded, unreadable = load_inputs(spec, replace(shard, requests=healthy))
     bad += [replace(row, error=portable(row.error), traceback=portable(row.traceback)) for row in unreadable]
-    with _turn(replica):
+    with turn or nullcontext():
         pairs = _generate(replica, loaded, bad, spec.sampling.batch_size)
-        judged, signatures = _judge(judge, pairs, bad)
-        judged = _related(judged, signatures, spec, replica)
+        judged = _related(_judge(judge, pairs, bad), spec, replica)
     files = _write(writers, folder, shard, judged, bad)
-    kept = sum(one.verdict.kept for one in judged)
-    rejects = Counter(reason for one in judged if not one.verdict.kept for reason in one.verdict.reasons)
+    kept = sum(item.verdict.kept for item in judged)
+    rejects = Counter(reason for item in judged if not item.verdict.kept for reason in item.verdict.reasons)
     return ShardRecord(
         index=shard.index,
         spec_sha256=spec.sha256,
@@ -93,40 +95,47 @@ def run_shard(
 
 
 def _circumstances(replica: Replica, order: Order, started: float) -> dict[str, str | float | int]:
-    """What differs between attempts, of this one."""
+    """What the record says of this attempt alone."""
     return {
         "seconds": round(time.monotonic() - started, 3),
         "device": replica.facts.device,
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "host": socket.gethostname(),
         "attempt": order.attempt,
-        "failures": "; ".join(one.error for one in order.past),
+        "failures": "; ".join(failure.error for failure in order.past),
     }
 
 
-def _turn(replica: Replica) -> AbstractContextManager[object]:
-    """A replica that several shards share is this shard's alone inside; see `medim_forge.generator.shards.worker`."""
-    turn: AbstractContextManager[object] = getattr(replica, "turn", None) or nullcontext()
-    return turn
-
-
-def _killer(request: PairRequest, order: Order) -> Quarantined:
-    failure = order.killers[request.pair_id]
+def _poisoned(request: PairRequest, order: Order) -> Quarantined:
+    failure = order.poisoned[request.pair_id]
     return Quarantined(request=request, error=failure.error, traceback=failure.traceback, stage="generate")
 
 
+@dataclass(frozen=True)
+class _Unmade:
+    """Rows that the replica did not make.
+
+    Attributes:
+        refused: it said so itself, by `RowError`.
+        broken: it raised something else when it made the row alone; the row or the replica may be the cause.
+    """
+
+    refused: list[Quarantined] = field(default_factory=list)
+    broken: list[Quarantined] = field(default_factory=list)
+
+
 def _generate(replica: Replica, shard: Shard, bad: list[Quarantined], batch_size: int) -> list[Pair]:
-    """The pairs that can be made, in order; the others are appended to `bad`.
+    """The pairs that can be made, in order; the other rows are appended to `bad`.
 
     Raises:
-        ShardError: the replica is to blame, not a row: it can make none, or lost its memory or its health on the way.
+        ShardError: the replica is the cause, not a row: it can make no row, or broke on the way; `DeviceMemoryError`
+            where memory ran out.
     """
-    rows: list[Quarantined] = []
+    unmade = _Unmade()
     try:
-        pairs = _isolate(replica, shard, rows)
-        suspects = [row for row in rows if not row.error.startswith(RowError.__name__)]
-        if suspects and pairs:
-            # A replica that broke half-way would blame innocent rows: it must still make what it could make.
+        pairs = _isolate(replica, shard, unmade)
+        if unmade.broken and pairs:
+            # If the replica broke on the way, rows look broken that are not. It must still make what it could make.
             replica.generate(replace(shard, requests=(pairs[0].request,)))
     except Exception as error:
         if isinstance(error, MedimError):
@@ -138,43 +147,48 @@ def _generate(replica: Replica, shard: Shard, bad: list[Quarantined], batch_size
             f"{one_line(error)}. `medim preview` finds the batch size that fits; set it in the job file "
             "(it changes the pairs, so it needs an output folder of its own)."
         ) from error
-    if suspects and not pairs:
-        failure = ShardError(f"shard {shard.index}: not one pair could be made: {suspects[-1].error}")
-        failure.add_note(suspects[-1].traceback)
+    if unmade.broken and not pairs:
+        last = unmade.broken[-1]
+        failure = ShardError(f"shard {shard.index}: not one pair could be made: {last.error}")
+        failure.add_note(last.traceback)
         raise failure
-    bad += rows
+    bad += unmade.refused + unmade.broken
     return pairs
 
 
-def _isolate(replica: Replica, shard: Shard, bad: list[Quarantined]) -> list[Pair]:
-    """The pairs of the rows that can be made; halves a failing group until the rows that fail alone are known."""
+def _isolate(replica: Replica, shard: Shard, unmade: _Unmade) -> list[Pair]:
+    """The pairs of the rows that can be made; the others are appended to `unmade`.
+
+    A group of rows that fails is halved until the rows that fail alone are known.
+    """
     requests = shard.requests
     while requests:
         outcome = _tried(replica, replace(shard, requests=requests))
         if not isinstance(outcome, Exception):
             return outcome
         if isinstance(outcome, RowError):
-            row = next((one for one in requests if one.pair_id == outcome.pair_id), None)
-            if row is None:
+            refused = next((request for request in requests if request.pair_id == outcome.pair_id), None)
+            if refused is None:
                 raise ShardError(
                     f"shard {shard.index}: the replica blames a row it was not given: {outcome}"
                 ) from outcome
-            bad.append(_quarantined(row, outcome, "generate"))
-            requests = tuple(one for one in requests if one is not row)
+            unmade.refused.append(_quarantined(refused, outcome, "generate"))
+            requests = tuple(request for request in requests if request is not refused)
             continue
         if len(requests) == 1:
-            bad.append(_quarantined(requests[0], outcome, "generate"))
+            unmade.broken.append(_quarantined(requests[0], outcome, "generate"))
             break
         middle = len(requests) // 2
         halves = (requests[:middle], requests[middle:])
-        return [pair for half in halves for pair in _isolate(replica, replace(shard, requests=half), bad)]
+        return [pair for half in halves for pair in _isolate(replica, replace(shard, requests=half), unmade)]
     return []
 
 
 def _tried(replica: Replica, shard: Shard) -> list[Pair] | Exception:
-    """The pairs, or the exception that a row may be to blame for.
+    """The pairs, or the exception of which a row may be the cause.
 
-    It is returned so that what is tried next happens outside its handler: tracebacks must not hold how it was searched.
+    The exception is returned so that what is tried next happens outside its handler: a traceback must not depend on how
+    its row was found.
     """
     try:
         return _exact(replica.generate(shard), shard)
@@ -187,6 +201,11 @@ def _tried(replica: Replica, shard: Shard) -> list[Pair] | Exception:
 
 
 def _exact(pairs: list[Pair], shard: Shard) -> list[Pair]:
+    """The same pairs, which are those that the shard asks for.
+
+    Raises:
+        ShardError: they are not.
+    """
     made, asked = [pair.pair_id for pair in pairs], [request.pair_id for request in shard.requests]
     if made != asked:
         raise ShardError(
@@ -195,27 +214,26 @@ def _exact(pairs: list[Pair], shard: Shard) -> list[Pair]:
     return pairs
 
 
-def _judge(judge: Judge, pairs: Sequence[Pair], bad: list[Quarantined]) -> tuple[list[Judged], dict[str, Signature]]:
-    judged, signatures = [], {}
+def _judge(judge: Judge, pairs: Sequence[Pair], bad: list[Quarantined]) -> list[Judged]:
+    """The pairs with verdict and signature; rows that cannot be judged are appended to `bad`."""
+    judged = []
     for pair in pairs:
         try:
-            signatures[pair.pair_id] = signature_of(pair)
-            judged.append(Judged(pair=pair, verdict=judge(pair)))
+            signature = sign(pair)
+            judged.append(Judged(pair=pair, verdict=judge(pair), signature=signature))
         except Exception as error:  # noqa: BLE001 - kept with the row, traceback included
             bad.append(_quarantined(pair.request, error, "judge"))
-    return judged, signatures
+    return judged
 
 
-def _related(
-    judged: list[Judged], signatures: dict[str, Signature], spec: GenerateSpec, replica: Replica
-) -> list[Judged]:
-    """The pairs with what they are to each other.
+def _related(judged: list[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:
+    """The pairs with their scores in relation to each other.
 
     Raises:
         ShardError: the replica broke over it; `DeviceMemoryError` where memory ran out.
     """
     try:
-        return related(judged, signatures, spec, replica)
+        return related(judged, spec, replica)
     except Exception as error:
         if isinstance(error, MedimError):
             raise
@@ -228,16 +246,16 @@ def _write(
 ) -> list[FileRecord]:
     """All files, sorted by path; a row that cannot be written moves from `judged` to `bad`, and all starts again."""
     while True:
-        rows = sorted(bad, key=lambda one: one.request.pair_index)
+        rows = sorted(bad, key=lambda row: row.request.pair_index)
         try:
-            files = [record for writer in writers for record in writer.write(folder, shard, judged, rows)]
-            return sorted(files, key=lambda one: one.path)
+            files = [file for writer in writers for file in writer.write(folder, shard, judged, rows)]
+            return sorted(files, key=lambda file: file.path)
         except RowError as error:
-            row = next((one for one in judged if one.pair.pair_id == error.pair_id), None)
-            if row is None:
+            unwritable = next((item for item in judged if item.pair.pair_id == error.pair_id), None)
+            if unwritable is None:
                 raise ShardError(f"shard {shard.index}: a writer blames a row it was not given: {error}") from error
-            bad.append(_quarantined(row.pair.request, error, "write"))
-            judged.remove(row)
+            bad.append(_quarantined(unwritable.pair.request, error, "write"))
+            judged[:] = [item for item in judged if item is not unwritable]
             shutil.rmtree(folder)
             folder.mkdir()
         except OSError as error:
@@ -255,4 +273,4 @@ def _quarantined(request: PairRequest, error: Exception, stage: str) -> Quaranti
 
 def _out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out; torch's own class is known by name, for torch is not imported here."""
-    return isinstance(error, MemoryError) or any(one.__name__ == "OutOfMemoryError" for one in type(error).__mro__)
+    return isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)

@@ -1,4 +1,4 @@
-"""Where a replica works: it loads its parts once, then carries out orders. In-process, or as the body of an actor."""
+"""A worker loads a replica, a judge and writers once, then carries out orders, in this process or as a Ray actor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from medim_forge.generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.records import Pair, Replica, ReplicaFacts, Shard, ShardRecord, Shuffler, Writer
+from medim_forge.generator.records import Replica, ReplicaFacts, Shard, ShardRecord, Writer
 from medim_forge.generator.shards.make import Judge, run_shard
 from medim_forge.generator.shards.schedule import Failure, Order
 from medim_forge.generator.store import Store
@@ -40,11 +40,12 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """An order that was carried out.
+    """What comes of an order that was carried out.
 
     Attributes:
-        record: of the committed shard, whoever committed it, without its files; None after a trial.
-        note: what people should know about it.
+        record: of the shard, which is committed now, by this worker or by another one; without its files. None after a
+            trial.
+        note: what the log should say about it; empty for nothing.
     """
 
     record: ShardRecord | None = None
@@ -53,14 +54,14 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """All that a worker needs to know.
+    """All that a worker needs to know before its first order.
 
     Attributes:
         spec: the job.
-        store: of the dataset, absolute.
+        store: of the dataset; its place is absolute.
         model_sha256: of the weights that the job was planned with.
-        parts: what to load.
-        directory: where the job was started, for its relative paths; ignored on a machine that lacks it.
+        parts: what the worker loads.
+        directory: folder in which the job was started, for its relative paths; ignored on a machine that lacks it.
     """
 
     spec: GenerateSpec
@@ -70,42 +71,10 @@ class WorkerSetup:
     directory: Path
 
 
-class _OneAtATime:
-    """A replica that several threads share: one shard has it at a time, the others wait for their turn.
-
-    A shard keeps its turn until all that it needs of the replica is done, so that it never waits for the next shard's.
-    """
-
-    def __init__(self, replica: Replica) -> None:
-        self.facts = replica.facts
-        self.turn = threading.RLock()
-        self._replica = replica
-
-    def generate(self, shard: Shard) -> list[Pair]:
-        with self.turn:
-            return self._replica.generate(shard)
-
-
-class _ShufflesToo(_OneAtATime):
-    """The same of a replica that can score pairs whose reports are mismatched."""
-
-    def __init__(self, replica: Replica, shuffler: Shuffler) -> None:
-        super().__init__(replica)
-        self._shuffler = shuffler
-
-    def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
-        with self.turn:
-            return self._shuffler.shuffled(pairs, others)
-
-
-def _in_turn(replica: Replica) -> Replica:
-    return _ShufflesToo(replica, replica) if isinstance(replica, Shuffler) else _OneAtATime(replica)
-
-
 class Worker:
-    """A replica with its judge and writers. Cheap to construct; `start` loads.
+    """A replica with its judge and writers. It is cheap to construct; `start` loads.
 
-    Several threads may call `make`: while one generates, another judges, writes and commits what it generated before.
+    Several threads may call `make`: while one uses the replica, another writes and commits its shard.
     """
 
     def __init__(self, setup: WorkerSetup) -> None:
@@ -114,9 +83,10 @@ class Worker:
         self._model_sha256 = setup.model_sha256
         self._parts = setup.parts
         self._directory = setup.directory
+        self._turn = threading.Lock()
 
     def host(self) -> str:
-        """The machine's name; an answer says that the worker has a place."""
+        """The name of the machine; that it answers shows that the worker has a place."""
         return socket.gethostname()
 
     def start(self) -> ReplicaFacts:
@@ -128,7 +98,7 @@ class Worker:
         if self._directory.is_dir():
             os.chdir(self._directory)
         try:
-            self._replica: Replica = _in_turn(imported(self._parts.replica)(self._spec))
+            self._replica: Replica = imported(self._parts.replica)(self._spec)
         except MedimError:
             raise
         except Exception as error:
@@ -144,26 +114,26 @@ class Worker:
         return facts
 
     def make(self, shard: Shard, order: Order) -> Done | Failure:
-        """The shard is committed, or its trial rows were made and thrown away, or why not.
+        """The shard is committed, or the rows of a trial were made and thrown away; or a failure says why not.
 
         Raises:
             MedimError: the job cannot go on.
         """
-        if order.only is not None:
-            shard = replace(shard, requests=tuple(one for one in shard.requests if one.pair_id in order.only))
+        if order.trial is not None:
+            rows = tuple(request for request in shard.requests if request.pair_id in order.trial)
+            shard = replace(shard, requests=rows)
         folder = self._store.new_attempt(shard.index, order.attempt)
         try:
-            record = run_shard(shard, self._spec, self._replica, self._judge, self._writers, folder, order)
-            if order.only is not None:
+            record = run_shard(shard, self._spec, self._replica, self._judge, self._writers, folder, order, self._turn)
+            if order.trial is not None:
                 return Done()
             return self._committed(folder, record)
         except MedimError as error:
             if not isinstance(error, ShardError | OutageError):
                 raise
-            ends = type(error) if isinstance(error, DeviceMemoryError | OutageError) else None
-            return Failure(error=one_line(error), traceback=portable_traceback(error), ends=ends)
+            return Failure.of(error, type(error) if isinstance(error, DeviceMemoryError | OutageError) else None)
         except Exception as error:  # noqa: BLE001 - reported with its traceback; the schedule decides
-            return Failure(error=one_line(error), traceback=portable_traceback(error))
+            return Failure.of(error)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.similarity.signature import Signature
+from medim_forge.generator.records import Signature
 
 MOST_BANDS = 16  # more are too short to tell rows apart
 _RATIO = 16  # a sorted run is at least so many times longer than the next

@@ -21,9 +21,10 @@ import numpy as np
 
 from medim_forge.generator.filters.near_duplicates import By
 from medim_forge.generator.filters.threshold import Threshold, stored
+from medim_forge.generator.records import Signature
 from medim_forge.generator.similarity.nearest import NearIndex, chosen
 from medim_forge.generator.similarity.sides import PENDING, Embeddings, Hashes, Likeness, Piece, Reports, narrowed
-from medim_forge.generator.similarity.signature import Signature, is_embedded
+from medim_forge.generator.similarity.signature import is_embedded
 
 PIECE = 16384  # pairs that are gone through at a time
 

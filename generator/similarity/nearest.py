@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medim_forge.generator.similarity.signature import HASH_SIDE, Signature, is_embedded, unit
+from medim_forge.generator.records import Signature
+from medim_forge.generator.similarity.signature import HASH_SIDE, is_embedded, unit
 
 _BLOCK = 1024
 

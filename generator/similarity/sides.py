@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.generator.records import Signature
 from medim_forge.generator.similarity.bands import MOST_BANDS, Bands
-from medim_forge.generator.similarity.signature import HASH_SIDE, PERMUTATIONS, Signature
+from medim_forge.generator.similarity.signature import HASH_SIDE, PERMUTATIONS
 
 BITS = HASH_SIDE**2
 PENDING = 256  # admitted pairs that are compared one by one before they are sorted into bands

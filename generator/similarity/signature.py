@@ -7,38 +7,15 @@ Sources: Zauner 2010 (phash); Broder 1997 (MinHash).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.domains import DOMAINS
-
-if TYPE_CHECKING:
-    from medim_forge.generator.records import Domain
+from medim_forge.generator.records import Pair, Signature
 
 HASH_SIDE = 16  # phash has HASH_SIDE ** 2 bits: radiographs share their layout, and 64 bits do not tell them apart
 PERMUTATIONS = 64
 SHINGLE = 5  # characters
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signature:
-    """What is compared of a pair.
-
-    Attributes:
-        domain: pairs of different domains are not alike.
-        phash: uint64 [HASH_SIDE ** 2 / 64], the image's perceptual hash.
-        embedding: float32 [E], the replica's view of the image; empty or zero where it has none.
-        minhash: uint32 [PERMUTATIONS], of the report's shingles.
-    """
-
-    domain: Domain
-    phash: NDArray[np.uint64]
-    embedding: NDArray[np.float32]
-    minhash: NDArray[np.uint32]
 
 
 def is_embedded(signature: Signature) -> bool:
@@ -56,9 +33,14 @@ def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return centred / length if length else centred
 
 
-def sign(domain: Domain, image: NDArray[np.uint8], report: str, embedding: NDArray[np.float16]) -> Signature:
+def sign(pair: Pair) -> Signature:
     """The signature of a pair."""
-    return Signature(domain=domain, phash=phash(image), embedding=embedding.astype(np.float32), minhash=minhash(report))
+    return Signature(
+        domain=pair.request.prompt.domain,
+        phash=phash(pair.image),
+        embedding=pair.embedding.astype(np.float32),
+        minhash=minhash(pair.report),
+    )
 
 
 def phash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -70,9 +52,8 @@ def phash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.packbits(bits.ravel()).view(np.uint64)
 
 
-@lru_cache(maxsize=1024)
 def minhash(report: str) -> NDArray[np.uint32]:
-    """MinHash of the report's shingles without regard to case and spacing, uint32 [PERMUTATIONS], read-only."""
+    """MinHash of the report's shingles without regard to case and spacing, uint32 [PERMUTATIONS]."""
     from datasketch import MinHash
 
     text = " ".join(report.lower().split())
@@ -80,7 +61,6 @@ def minhash(report: str) -> NDArray[np.uint32]:
     made = MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32")
     made.update_batch(sorted(shingles))
     values: NDArray[np.uint32] = made.hashvalues.astype(np.uint32)
-    values.flags.writeable = False
     return values
 
 

@@ -19,7 +19,6 @@ from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
 from medim_forge.generator.similarity import hex_of
-from medim_forge.generator.similarity.signature import minhash, phash
 from medim_forge.generator.writers.dicom.archive import IMAGE_FILE, Archive, object_path
 from medim_forge.generator.writers.uids import pair_uids
 
@@ -90,6 +89,8 @@ class ParquetWriter:
             "height": pair.image.shape[0],
             "image_codes": pair.image_codes,
             **_measurements(pair),
+            "image_phash": hex_of(item.signature.phash),
+            "report_minhash": hex_of(item.signature.minhash),
             **{SCORE_PREFIX + name: _defined(verdict.scores.get(name)) for name in self.provenance.score_names},
             "image_sha256": sha256_hex(png),
             "sop_instance_uid": pair_uids(self.provenance, pair).image if in_dicom else None,
@@ -167,8 +168,6 @@ def _measurements(pair: Pair) -> Row:
         **{name: _defined(value) for name, value in values.items()},
         "sentence_agreement": list(pair.sentence_agreement),
         "embedding": pair.embedding.astype(np.float32),
-        "image_phash": hex_of(phash(pair.image)),
-        "report_minhash": hex_of(minhash(pair.report)),
     }
 
 

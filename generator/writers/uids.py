@@ -20,7 +20,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "medim-forge")
 
 @dataclass(frozen=True, kw_only=True)
 class PairUids:
-    """The identifiers of one pair's study: one series with the image, one with the report."""
+    """The identifiers of one pair's study, which has one series with the image and one with the report."""
 
     study: str
     image_series: str
@@ -32,7 +32,7 @@ class PairUids:
 
 
 def uid(*parts: str) -> str:
-    """The UID that these words name: `2.25.` and at most 39 digits."""
+    """The UID that these parts name: `2.25.` and at most 39 digits."""
     # The separator keeps ("ab", "c") and ("a", "bc") apart.
     return f"2.25.{uuid.uuid5(_NAMESPACE, chr(31).join(parts)).int}"
 
@@ -52,14 +52,13 @@ def pair_uids(provenance: Provenance, pair: Pair) -> PairUids:
     must not take the two for one object.
     """
     origin = (provenance.spec_sha256, provenance.model_sha256, pair.pair_id)
-    pixels = hashlib.sha256(repr(pair.image.shape).encode() + pair.image.tobytes()).hexdigest()
-    words = hashlib.sha256(pair.report.encode()).hexdigest()
+    report = hashlib.sha256(pair.report.encode()).hexdigest()
     return PairUids(
         study=uid("study", *origin),
         image_series=uid("series", "image", *origin),
-        image=uid("instance", "image", *origin, pixels),
+        image=uid("instance", "image", *origin, pair.pixels_sha256),
         report_series=uid("series", "report", *origin),
-        report=uid("instance", "report", *origin, pixels, words),
+        report=uid("instance", "report", *origin, pair.pixels_sha256, report),
         specimen=uid("specimen", *origin),
         frame_of_reference=uid("frame", *origin),
     )

@@ -28,6 +28,7 @@ from medim_forge.generator.records import (
     ShardRecord,
     Verdict,
 )
+from medim_forge.generator.similarity import sign
 from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.protocol import SUCCESS
 from medim_forge.generator.writers import build_writers
@@ -92,7 +93,7 @@ def make_judged(pair: Pair, reasons: tuple[str, ...] = ()) -> Judged:
         scores=dict.fromkeys(provenance.score_names, 0.5),
         labels={"findings_report": ",".join(findings)},
     )
-    return Judged(pair=pair, verdict=verdict)
+    return Judged(pair=pair, verdict=verdict, signature=sign(pair))
 
 
 def make_quarantined(index: int, domain: Domain = "chest_xray") -> Quarantined:

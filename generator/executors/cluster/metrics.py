@@ -38,13 +38,13 @@ class JobMetrics:
             self._rejects.inc(count, {"reason": reason})
         self._seconds.observe(max(float(record.run.get("seconds", 0)), 1e-3))
 
-    def failed(self, error: str) -> None:
-        """The attempt is counted.
+    def failed(self, kind: str) -> None:
+        """The failed attempt is counted.
 
         Args:
-            error: what happened, led by its kind and a colon.
+            kind: of the failure, e.g. `ReplicaDied`.
         """
-        self._failures.inc(1, {"kind": error.partition(":")[0]})
+        self._failures.inc(1, {"kind": kind})
 
     def replicas(self, count: int) -> None:
         """So many replicas are at work now."""

@@ -175,7 +175,7 @@ class Pool:
         """The actor is gone; its shards have failed, or its start is a failure of the job's replicas."""
         if worker.phase == "serving":
             # With two shards in flight nobody can tell which one it was; from now on each goes alone.
-            death = Failure(error="ReplicaDied: the replica's process died", detail=detail)
+            death = Failure(kind="ReplicaDied", message="the replica's process died", detail=detail)
             self._drop(worker, dict.fromkeys(worker.orders, death))
             return
         self._drop(worker)
@@ -194,7 +194,7 @@ class Pool:
         for worker in list(self._workers):
             if worker.phase == "serving" and worker.orders and now - worker.since > self._compute.shard_deadline_s:
                 # With two shards in flight the one that hangs may be the other; from now on each goes alone.
-                hung = Failure(error="ShardHung: not done after compute.shard_deadline_s")
+                hung = Failure(kind="ShardHung", message="not done after compute.shard_deadline_s")
                 self._drop(worker, dict.fromkeys(worker.orders, hung))
             elif worker.phase == "loading" and now - worker.since > LOAD_DEADLINE_S:
                 self._died(worker, f"its weights were not loaded after {LOAD_DEADLINE_S:.0f} s")
@@ -231,9 +231,9 @@ class Pool:
             if failure is None:
                 self._schedule.returned(order)
                 continue
-            trial = "" if order.only is None else f", {len(order.only)} rows alone"
+            trial = "" if order.trial is None else f", {len(order.trial)} rows alone"
             why = " ".join(f"{failure.error} {failure.detail}".split())[:600]
-            self._metrics.failed(failure.error)
+            self._metrics.failed(failure.kind)
             self._progress.tell("failed", f"shard {order.shard}, attempt {order.attempt}{trial}: {why}")
             self._schedule.failed(order, failure)
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.filters import build_judge, duplicate_threshold, mark_duplicates
-from medim_forge.generator.filters.duplicates import pixels_sha256, report_sha256
+from medim_forge.generator.filters.duplicates import report_sha256
 from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.records import Judged, ReplicaFacts
 from medim_forge.generator.shards.make import run_shard
+from medim_forge.generator.similarity import sign
 from tests.doubles.filter_pairs import REPORT, Job, Rule, a_pair, noise
 
 JUDGE = build_judge(Job())
@@ -20,7 +21,7 @@ OTHER = "There is a left pleural effusion."
 
 def judged(index, content, report=REPORT):
     pair = a_pair(index, image=noise(content), report=report)
-    return Judged(pair=pair, verdict=JUDGE(pair))
+    return Judged(pair=pair, verdict=JUDGE(pair), signature=sign(pair))
 
 
 def outcome(marked):
@@ -48,7 +49,7 @@ def test_case_and_spacing_of_the_report_do_not_make_a_pair_new():
 def test_other_reasons_are_kept_beside_the_copy():
     blank = np.zeros((8, 8), dtype=np.uint8)
     pairs = [a_pair(index, image=blank) for index in (0, 1)]
-    marked = mark_duplicates([Judged(pair=pair, verdict=JUDGE(pair)) for pair in pairs])
+    marked = mark_duplicates([Judged(pair=pair, verdict=JUDGE(pair), signature=sign(pair)) for pair in pairs])
     assert marked[1].verdict.reasons == ("image_stats<1 (std)", "duplicates>0")
 
 
@@ -76,8 +77,9 @@ def test_the_order_of_judging_changes_no_outcome(contents, order):
 
 def test_images_of_another_shape_with_the_same_bytes_differ():
     flat = noise(shape=(4, 9))
-    assert pixels_sha256(flat) != pixels_sha256(flat.reshape(6, 6))
-    assert pixels_sha256(flat) == pixels_sha256(np.asfortranarray(flat))
+    pair, square, columns = (a_pair(image=image) for image in (flat, flat.reshape(6, 6), np.asfortranarray(flat)))
+    assert pair.pixels_sha256 != square.pixels_sha256
+    assert pair.pixels_sha256 == columns.pixels_sha256
 
 
 @pytest.mark.parametrize(("one", "other", "same"), [("A b.", "a  b.", True), ("a b.", "ab.", False)])

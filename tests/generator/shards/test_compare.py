@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medim_forge.generator.shards.compare import mark_near, related, signature_of
+from medim_forge.generator.shards.compare import mark_near, related
 from medim_forge.generator.similarity.nearest import NearIndex
 from medim_forge.generator.similarity.signature import hex_of, phash, phash_of, sign
 from tests.doubles.pairs import make_facts, make_judged, make_pair, make_spec
@@ -20,12 +20,8 @@ def near_copy(pair, index, noise=4):
     return replace(made, image=np.clip(pair.image * 1.03 + grain, 0, 255).astype(np.uint8), report=pair.report)
 
 
-def signatures(judged):
-    return {one.pair.pair_id: signature_of(one.pair) for one in judged}
-
-
 def compared(judged, replica):
-    return related(judged, signatures(judged), make_spec(), replica)
+    return related(judged, make_spec(), replica)
 
 
 class Shuffling:
@@ -49,10 +45,10 @@ class Plain:
         raise NotImplementedError
 
 
-def test_a_near_copy_is_near_and_a_stranger_is_not():
+def test_a_near_copy_is_near_and_another_is_not():
     pairs = [make_pair(index) for index in range(6)]
-    judged = [make_judged(one) for one in (*pairs, near_copy(pairs[0], 20), near_copy(pairs[1], 21))]
-    scores = [one.verdict.scores["near_duplicates"] for one in mark_near(judged, signatures(judged), make_spec())]
+    judged = [make_judged(pair) for pair in (*pairs, near_copy(pairs[0], 20), near_copy(pairs[1], 21))]
+    scores = [item.verdict.scores["near_duplicates"] for item in mark_near(judged, make_spec())]
     assert scores[0] == scores[1] == 0
     assert max(scores[:6]) < 0.9
     assert min(scores[6:]) > 0.9
@@ -65,9 +61,9 @@ def test_near_copies_are_compared_by_what_the_job_names_and_none_is_dropped_here
 
     def near(**options):
         rule = {"name": "near_duplicates", "drop_above": 0.9, "options": options}
-        found = mark_near(judged, signatures(judged), make_spec(filters=[rule]))
-        assert all(one.verdict.kept for one in found)
-        return [one.verdict.scores["near_duplicates"] > 0.9 for one in found]
+        found = mark_near(judged, make_spec(filters=[rule]))
+        assert all(item.verdict.kept for item in found)
+        return [item.verdict.scores["near_duplicates"] > 0.9 for item in found]
 
     assert near() == [False, False]
     assert near(by="image") == [False, True]
@@ -79,40 +75,39 @@ def test_near_copies_are_compared_by_what_the_job_names_and_none_is_dropped_here
 def test_relations_depend_on_the_set_of_pairs(order):
     judged = [make_judged(make_pair(index)) for index in range(5)]
     judged.append(make_judged(near_copy(make_pair(0), 8)))
-    straight = {one.pair.pair_id: one.verdict for one in compared(judged, Shuffling())}
-    shuffled = {one.pair.pair_id: one.verdict for one in compared([judged[place] for place in order], Shuffling())}
+    straight = {item.pair.pair_id: item.verdict for item in compared(judged, Shuffling())}
+    shuffled = {item.pair.pair_id: item.verdict for item in compared([judged[place] for place in order], Shuffling())}
     assert {name: repr(value) for name, value in straight.items()} == {
         name: repr(value) for name, value in shuffled.items()
     }
 
 
-def test_wrongly_dealt_pairs_are_scored_by_replicas_that_can():
+def test_mismatched_pairs_are_scored_by_replicas_that_can():
     judged = [make_judged(make_pair(index)) for index in range(4)]
     replica = Shuffling()
     found = compared(judged, replica)
-    assert [one.verdict.scores["agreement_shuffled"] for one in found] == [0, 1, 2, 3]
-    ids = [one.pair.pair_id for one in judged]
+    assert [item.verdict.scores["agreement_shuffled"] for item in found] == [0, 1, 2, 3]
+    ids = [item.pair.pair_id for item in judged]
     assert set(replica.asked) == {(ids[0], ids[2]), (ids[2], ids[0]), (ids[1], ids[3]), (ids[3], ids[1])}
-    before = [one.verdict.scores["agreement_shuffled"] for one in judged]
-    assert [one.verdict.scores["agreement_shuffled"] for one in compared(judged, Plain())] == before
+    before = [item.verdict.scores["agreement_shuffled"] for item in judged]
+    assert [item.verdict.scores["agreement_shuffled"] for item in compared(judged, Plain())] == before
 
 
 def test_pathology_is_compared_by_embedding():
     first, second = make_pair(1), make_pair(3)
     grid = np.linspace(-1, 1, 16).astype(np.float16)
     index = NearIndex()
-    index.add(sign("pathology", first.image, first.report, grid))
-    same = index.nearest(sign("pathology", second.image, second.report, grid + np.float16(0.5)))
-    other = index.nearest(sign("pathology", first.image, first.report, grid**2))
+    index.add(sign(replace(first, embedding=grid)))
+    same = index.nearest(sign(replace(second, embedding=grid + np.float16(0.5))))
+    other = index.nearest(sign(replace(first, embedding=grid**2)))
     assert same.image == pytest.approx(1, abs=1e-3)
     assert other.image == pytest.approx(0, abs=1e-2)
-    assert index.nearest(sign("chest_xray", first.image, first.report, grid)).both == 0
+    assert index.nearest(sign(replace(make_pair(1, "chest_xray"), report=first.report, embedding=grid))).both == 0
 
 
 def test_an_index_grows_past_its_first_block():
     index, rng = NearIndex(), np.random.default_rng(0)
-    pair = make_pair(0)
-    base = sign("chest_xray", pair.image, pair.report, pair.embedding)
+    base = sign(make_pair(0))
     for _ in range(1500):
         index.add(replace(base, phash=rng.integers(0, 2**63, 4, dtype=np.uint64)))
     assert index.nearest(base).image < 0.75

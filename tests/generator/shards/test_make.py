@@ -16,7 +16,7 @@ from tests.doubles.toy_replica import ToyReplica, toy_job
 
 
 class Ledger:
-    """A writer that remembers what it was last given."""
+    """A writer that keeps what it was last given."""
 
     def __init__(self) -> None:
         self.judged: list[Judged] = []
@@ -31,25 +31,25 @@ class Ledger:
 
     @property
     def made(self) -> list[int]:
-        return [one.pair.request.pair_index for one in self.judged]
+        return [item.pair.request.pair_index for item in self.judged]
 
     @property
     def bad(self) -> dict[int, str]:
-        return {one.request.pair_index: one.error for one in self.quarantined}
+        return {row.request.pair_index: row.error for row in self.quarantined}
 
 
-class Sick(ToyReplica):
-    """A toy that fails as `sickness` says: it is called with the pair indices of a call."""
+class Failing(ToyReplica):
+    """A toy that first calls `fault` with every request, which may raise."""
 
-    def __init__(self, spec, sickness) -> None:
+    def __init__(self, spec, fault) -> None:
         super().__init__(spec)
-        self.sickness = sickness
+        self.fault = fault
         self.calls: list[list[int]] = []
 
     def generate(self, shard: Shard) -> list[Pair]:
-        self.calls.append([one.pair_index for one in shard.requests])
+        self.calls.append([request.pair_index for request in shard.requests])
         for request in shard.requests:
-            self.sickness(request)
+            self.fault(request)
         return super().generate(shard)
 
 
@@ -81,11 +81,11 @@ def run(job, folder):
 
 
 def refuse(*indices, error=ValueError):
-    def sickness(request):
+    def fault(request):
         if request.pair_index in indices:
             raise RowError(request.pair_id, "logits are NaN") if error is RowError else error("indigestible")
 
-    return sickness
+    return fault
 
 
 def test_a_healthy_shard_is_made_in_order_and_counted(run):
@@ -109,33 +109,33 @@ def test_dropped_pairs_are_counted_by_every_reason_in_sorted_order(run):
 
 def test_a_row_that_says_it_cannot_be_made_is_quarantined_and_the_rest_are_unchanged(run, job):
     _, whole = run()
-    replica = Sick(job, refuse(3, 5, error=RowError))
+    replica = Failing(job, refuse(3, 5, error=RowError))
     record, ledger = run(replica)
     assert ledger.made == [0, 1, 2, 4, 6, 7]
     assert sorted(ledger.bad) == [3, 5]
     assert ledger.bad[3].startswith("RowError: pair ")
     assert (record.kept, record.quarantined) == (6, 2)
     assert len(replica.calls) == 3
-    by_index = {one.pair.request.pair_index: one.pair for one in whole.judged}
-    assert all((one.pair.image == by_index[one.pair.request.pair_index].image).all() for one in ledger.judged)
+    by_index = {item.pair.request.pair_index: item.pair for item in whole.judged}
+    assert all((item.pair.image == by_index[item.pair.request.pair_index].image).all() for item in ledger.judged)
 
 
 def test_an_unexpected_exception_is_traced_to_its_row_by_halving(run, job):
-    replica = Sick(job, refuse(6))
+    replica = Failing(job, refuse(6))
     _, ledger = run(replica)
     assert ledger.made == [0, 1, 2, 3, 4, 5, 7]
     assert ledger.bad == {6: "ValueError: indigestible"}
     assert replica.calls[:6] == [list(range(8)), [0, 1, 2, 3], [4, 5, 6, 7], [4, 5], [6, 7], [6]]
 
 
-def test_several_killers_of_both_kinds_are_all_found(run, job):
-    one, two = refuse(0, 4), refuse(5, error=RowError)
+def test_several_failing_rows_of_both_kinds_are_all_found(run, job):
+    breaking, refusing = refuse(0, 4), refuse(5, error=RowError)
 
-    def sickness(request):
-        one(request)
-        two(request)
+    def fault(request):
+        breaking(request)
+        refusing(request)
 
-    _, ledger = run(Sick(job, sickness))
+    _, ledger = run(Failing(job, fault))
     assert ledger.made == [1, 2, 3, 6, 7]
     assert sorted(ledger.bad) == [0, 4, 5]
 
@@ -143,21 +143,21 @@ def test_several_killers_of_both_kinds_are_all_found(run, job):
 def test_an_exception_that_passes_costs_no_row(run, job):
     failures = iter([True])
 
-    def sickness(request):
+    def fault(request):
         if next(failures, False):
             raise OSError("a glitch")
 
-    record, ledger = run(Sick(job, sickness))
+    record, ledger = run(Failing(job, fault))
     assert ledger.made == list(range(8))
     assert record.quarantined == 0
 
 
 def test_a_quarantined_row_keeps_prompt_seed_and_a_traceback_that_is_the_same_everywhere(run, job):
-    def sickness(request):
+    def fault(request):
         if request.pair_index == 2:
             raise ValueError(f"cannot digest {object()}")
 
-    _, ledger = run(Sick(job, sickness))
+    _, ledger = run(Failing(job, fault))
     (row,) = ledger.quarantined
     assert row.request == make_plan(job).request(2)
     assert row.stage == "generate"
@@ -168,12 +168,12 @@ def test_a_quarantined_row_keeps_prompt_seed_and_a_traceback_that_is_the_same_ev
 
 def test_a_replica_that_can_make_nothing_is_to_blame_itself(run, job):
     with pytest.raises(ShardError, match=r"shard 0: not one pair could be made: ValueError: indigestible") as caught:
-        run(Sick(job, refuse(*range(8))))
+        run(Failing(job, refuse(*range(8))))
     assert "test_make.py" in caught.value.__notes__[0]
 
 
 def test_rows_that_all_say_why_are_all_quarantined(run, job):
-    record, ledger = run(Sick(job, refuse(*range(8), error=RowError)))
+    record, ledger = run(Failing(job, refuse(*range(8), error=RowError)))
     assert ledger.made == []
     assert record.quarantined == 8
 
@@ -181,29 +181,29 @@ def test_rows_that_all_say_why_are_all_quarantined(run, job):
 def test_a_replica_that_breaks_for_good_at_one_row_blames_no_innocent_ones(run, job):
     calls = []
 
-    def sickness(request):
+    def fault(request):
         # Row 5 is at fault; when it is met a second time the replica breaks for good, as a CUDA context does.
         calls.append(request.pair_index)
         if request.pair_index == 5 or calls.count(5) > 1:
             raise RuntimeError("CUDA error: device-side assert triggered")
 
     with pytest.raises(ShardError, match=r"the replica broke on the way: RuntimeError: CUDA error"):
-        run(Sick(job, sickness))
+        run(Failing(job, fault))
     assert calls[-1] == 0, "the replica must be asked for a row that it has made"
 
 
 def test_a_traceback_does_not_tell_how_the_row_was_searched(run, job):
-    _, one = run(Sick(job, refuse(6)))
-    order = Order(shard=0, killers={make_plan(job).request(index).pair_id: Failure(error="x") for index in range(6)})
-    _, two = run(Sick(job, refuse(6)), order=order)
-    assert one.quarantined[-1].traceback == two.quarantined[-1].traceback
-    assert "another exception" not in one.quarantined[-1].traceback
+    _, whole = run(Failing(job, refuse(6)))
+    order = Order(shard=0, poisoned={make_plan(job).request(index).pair_id: Failure(kind="x") for index in range(6)})
+    _, alone = run(Failing(job, refuse(6)), order=order)
+    assert whole.quarantined[-1].traceback == alone.quarantined[-1].traceback
+    assert "another exception" not in whole.quarantined[-1].traceback
 
 
 @pytest.mark.parametrize("kind", [MemoryError, type("OutOfMemoryError", (RuntimeError,), {})])
 def test_running_out_of_memory_names_the_batch_size_and_quarantines_nothing(run, job, kind):
     with pytest.raises(DeviceMemoryError, match=r"sampling\.batch_size = 16.*medim preview"):
-        run(Sick(job, refuse(3, error=kind)))
+        run(Failing(job, refuse(3, error=kind)))
 
 
 def test_a_replica_that_returns_other_pairs_than_asked_is_an_error(run, job):
@@ -238,16 +238,16 @@ class Picky:
         (folder / f"draft-of-{len(judged)}").touch()
         if self.error:
             raise self.error
-        for one in judged:
-            if one.pair.request.pair_index in self.indices:
-                raise RowError(one.pair.pair_id, "pixels do not fit")
+        for item in judged:
+            if item.pair.request.pair_index in self.indices:
+                raise RowError(item.pair.pair_id, "pixels do not fit")
         return []
 
 
 def test_a_row_that_cannot_be_written_is_quarantined_and_everything_written_again(run, folder):
     record, ledger = run(writers=[Picky(2, 6)])
     assert ledger.made == [0, 1, 3, 4, 5, 7]
-    assert [one.stage for one in ledger.quarantined] == ["write", "write"]
+    assert [row.stage for row in ledger.quarantined] == ["write", "write"]
     assert (record.kept, record.quarantined) == (6, 2)
     assert sorted(path.name for path in folder.iterdir()) == ["draft-of-6", "ledger"]
 
@@ -257,13 +257,13 @@ def test_a_full_disk_stops_the_job_and_says_so(run):
         run(writers=[Picky(error=OSError(errno.ENOSPC, "No space left on device"))])
 
 
-def test_rows_known_to_kill_are_quarantined_unmade(run, job):
+def test_poisoned_rows_are_quarantined_unmade(run, job):
     replica = ToyReplica(job)
-    killer = make_plan(job).request(4).pair_id
-    order = Order(shard=0, attempt=7, killers={killer: Failure(error="ReplicaDied: again", detail="pid 17")})
-    sick = Sick(job, lambda request: None)
-    record, ledger = run(sick, order=order)
-    assert sick.calls == [[0, 1, 2, 3, 5, 6, 7]]
+    row = make_plan(job).request(4).pair_id
+    order = Order(shard=0, attempt=7, poisoned={row: Failure(kind="ReplicaDied", message="again", detail="pid 17")})
+    failing = Failing(job, lambda request: None)
+    record, ledger = run(failing, order=order)
+    assert failing.calls == [[0, 1, 2, 3, 5, 6, 7]]
     assert ledger.bad == {4: "ReplicaDied: again"}
     assert "pid 17" not in repr(ledger.quarantined)
     assert record.run["attempt"] == 7

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from medim_forge.generator.errors import DeviceMemoryError, OutageError, ShardError
 from medim_forge.generator.shards.schedule import Failure, Order, Schedule
 
-DEAD = Failure(error="ReplicaDied: the replica's process died")
+DEAD = Failure(kind="ReplicaDied", message="the replica's process died")
 
 
 def rows_of(index: int) -> tuple[str, ...]:
@@ -19,8 +19,8 @@ def schedule(shards: int = 2, retries: int = 1) -> Schedule:
     return Schedule(range(shards), rows_of, retries)
 
 
-def following(one: Schedule) -> Order:
-    order = one.next()
+def following(schedule: Schedule) -> Order:
+    order = schedule.next()
     assert order is not None
     return order
 
@@ -44,82 +44,82 @@ def test_a_failed_shard_goes_out_again_with_its_attempt_counted_and_its_past():
     one = schedule()
     one.failed(following(one), DEAD)
     again = following(one)
-    assert (again.shard, again.attempt, again.only, again.past) == (0, 2, None, (DEAD,))
+    assert (again.shard, again.attempt, again.trial, again.past) == (0, 2, None, (DEAD,))
 
 
 def test_after_the_last_retry_halves_are_tried_alone():
     one = schedule(retries=1)
     for _ in range(2):
         one.failed(following(one), DEAD)
-    assert following(one).only == rows_of(0)[:4]
+    assert following(one).trial == rows_of(0)[:4]
 
 
 def test_without_retries_halves_are_tried_at_once():
     one = schedule(retries=0)
     one.failed(following(one), DEAD)
-    assert following(one).only == rows_of(0)[:4]
+    assert following(one).trial == rows_of(0)[:4]
 
 
-def test_a_lone_row_is_condemned_at_its_second_failure_only():
+def test_a_row_that_fails_alone_is_poisoned_at_its_second_failure_only():
     one = Schedule([0], lambda _: ("a", "b"), 0)
     one.failed(following(one), DEAD)
     order = following(one)
-    assert order.only == ("a",)
+    assert order.trial == ("a",)
     one.failed(order, DEAD)
     again = following(one)
-    assert again.only == ("a",)
+    assert again.trial == ("a",)
     one.failed(again, DEAD)
     other = following(one)
-    assert other.only == ("b",)
+    assert other.trial == ("b",)
     one.succeeded(other)
     last = following(one)
-    assert (last.only, dict(last.killers)) == (None, {"a": DEAD})
+    assert (last.trial, dict(last.poisoned)) == (None, {"a": DEAD})
 
 
 @pytest.mark.parametrize("kind", [DeviceMemoryError, OutageError])
 def test_what_no_row_can_cause_stops_the_job_when_it_stays_and_blames_no_row(kind):
     one = schedule(retries=1)
-    short = Failure(error=f"{kind.__name__}: it stays", ends=kind)
+    short = Failure(kind=kind.__name__, message="it stays", ends_job_with=kind)
     one.failed(following(one), short)
     with pytest.raises(kind, match="it stays"):
         one.failed(following(one), short)
 
 
-def run(one: Schedule, killers: set[str], limit: int = 1000) -> dict[int, set[str]]:
-    """Carries out every order; an order with a killer among its rows fails. Returns what was quarantined, by shard."""
+def run(one: Schedule, poisoned: set[str], limit: int = 1000) -> dict[int, set[str]]:
+    """Carries out every order; an order with a poisoned row fails. Returns what was quarantined, by shard."""
     made: dict[int, set[str]] = {}
     for _ in range(limit):
         order = one.next()
         if order is None:
             assert one.outstanding == 0
             return made
-        rows = set(order.only or rows_of(order.shard)) - set(order.killers)
-        if rows & killers:
+        rows = set(order.trial or rows_of(order.shard)) - set(order.poisoned)
+        if rows & poisoned:
             one.failed(order, DEAD)
             continue
         one.succeeded(order)
-        if order.only is None:
+        if order.trial is None:
             assert order.shard not in made, "committed twice"
-            made[order.shard] = set(order.killers)
+            made[order.shard] = set(order.poisoned)
     raise AssertionError("the schedule does not end")
 
 
 @given(
-    killers=st.sets(st.sampled_from([row for index in range(3) for row in rows_of(index)]), max_size=7),
+    poisoned=st.sets(st.sampled_from([row for index in range(3) for row in rows_of(index)]), max_size=7),
     retries=st.integers(0, 3),
 )
-def test_exactly_the_killers_are_quarantined_and_every_shard_is_made_once(killers, retries):
-    made = run(schedule(3, retries), killers)
+def test_exactly_the_poisoned_rows_are_quarantined_and_every_shard_is_made_once(poisoned, retries):
+    made = run(schedule(3, retries), poisoned)
     assert sorted(made) == [0, 1, 2]
-    assert set().union(*made.values()) == killers
+    assert set().union(*made.values()) == poisoned
 
 
-def test_finding_one_killer_costs_few_attempts():
+def test_finding_one_poisoned_row_costs_few_attempts():
     one = schedule(1, retries=1)
     attempts = 0
     while (order := one.next()) is not None:
         attempts += 1
-        rows = set(order.only or rows_of(0)) - set(order.killers)
+        rows = set(order.trial or rows_of(0)) - set(order.poisoned)
         if "0-5" in rows:
             one.failed(order, DEAD)
         else:
@@ -135,19 +135,19 @@ def test_rows_that_fail_only_together_are_all_quarantined_rather_than_tried_for_
         order = one.next()
         if order is None:
             break
-        if order.only is None and len(order.killers) < 8:
+        if order.trial is None and len(order.poisoned) < 8:
             one.failed(order, DEAD)
         else:
             one.succeeded(order)
-            made = order if order.only is None else made
+            made = order if order.trial is None else made
     assert one.outstanding == 0
     assert made is not None
-    assert set(made.killers) == set(rows_of(0))
+    assert set(made.poisoned) == set(rows_of(0))
 
 
 def test_a_shard_that_cannot_even_be_written_as_quarantined_ends_the_job():
     one = schedule(1, retries=0)
-    while set((order := following(one)).killers) != set(rows_of(0)):
+    while set((order := following(one)).poisoned) != set(rows_of(0)):
         one.failed(order, DEAD)
     with pytest.raises(ShardError, match=r"shard 0 cannot even be written.*ReplicaDied"):
         one.failed(order, DEAD)
@@ -194,9 +194,9 @@ def test_an_order_that_was_taken_back_is_next_again_and_counts_for_nothing():
     assert (again.shard, again.past) == (0, (DEAD,))
 
 
-@given(seed=st.integers(0, 10**6), workers=st.integers(1, 4), killers=st.sets(st.sampled_from(rows_of(1)), max_size=3))
-def test_two_in_flight_blame_no_innocent_row(seed, workers, killers):
-    """A death takes both orders of its replica along; still exactly the killers are quarantined."""
+@given(seed=st.integers(0, 10**6), workers=st.integers(1, 4), poisoned=st.sets(st.sampled_from(rows_of(1)), max_size=3))
+def test_two_in_flight_blame_no_innocent_row(seed, workers, poisoned):
+    """A death takes both orders of its replica along; still exactly the poisoned rows are quarantined."""
     random = np.random.default_rng(seed)
     one = schedule(6, retries=0)
     loads: list[list[Order]] = [[] for _ in range(workers)]
@@ -213,18 +213,18 @@ def test_two_in_flight_blame_no_innocent_row(seed, workers, killers):
             break
         load = busy[random.integers(len(busy))]
         order = load[random.integers(len(load))]
-        if (set(order.only or rows_of(order.shard)) - set(order.killers)) & killers:
+        if (set(order.trial or rows_of(order.shard)) - set(order.poisoned)) & poisoned:
             for victim in load:
                 one.failed(victim, DEAD)
             load.clear()
             continue
         one.succeeded(order)
         load.remove(order)
-        if order.only is None:
+        if order.trial is None:
             assert order.shard not in made, "committed twice"
-            made[order.shard] = set(order.killers)
+            made[order.shard] = set(order.poisoned)
     assert one.outstanding == 0
-    assert set().union(*made.values()) == killers
+    assert set().union(*made.values()) == poisoned
 
 
 class Rounds:

@@ -1,23 +1,29 @@
-"""What a replica with two shards in flight does: one generates while the other is judged, written and committed."""
+"""What a worker does with its replica: one shard generates while another is written, and nothing is computed twice."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
+import datasketch
+import imagehash
 import pytest
 
 from medim_forge.generator.errors import ReplicaError
 from medim_forge.generator.filters import build_judge
 from medim_forge.generator.plan.plan import make_plan, plan_record
 from medim_forge.generator.plan.stored import claim_dataset
+from medim_forge.generator.records import Pair
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.shards.schedule import Order
-from medim_forge.generator.shards.worker import Done, Parts, Worker, WorkerSetup, _in_turn
+from medim_forge.generator.shards.worker import Done, Parts, Worker, WorkerSetup
 from medim_forge.generator.store.places import committed, store_at
-from tests.doubles.toy_replica import PARTS, FaultyWriter, ToyReplica, toy_facts, toy_job
+from medim_forge.generator.writers import build_writers, parquet
+from tests.doubles.toy_replica import PARTS, FaultyWriter, ShufflingToy, ToyReplica, toy_facts, toy_job
 
 GENERATING: list[int] = []
 MOST: list[int] = []
@@ -53,8 +59,6 @@ def load_counting(spec):
 
 
 def patient_writers(spec, facts):
-    from medim_forge.generator.writers import build_writers
-
     return [*build_writers(spec, facts), PatientWriter(spec)]
 
 
@@ -79,14 +83,14 @@ def test_one_shard_generates_while_another_is_written(tmp_path):
     worker.start()
     with ThreadPoolExecutor(2) as threads:
         orders = [threads.submit(worker.make, plan.shard(index), Order(shard=index)) for index in range(2)]
-        done = [one.result(timeout=60) for one in orders]
+        done = [order.result(timeout=60) for order in orders]
     assert WAITED == [True], "the first shard was written before the second one began to generate: nothing overlapped"
     assert max(MOST) == 1, "two shards generated at once on one replica"
     assert sorted(committed(made.store)) == [0, 1]
-    for one in done:
-        assert isinstance(one, Done)
-        assert one.record is not None
-        assert one.record.files == (), "the driver needs no list of files"
+    for outcome in done:
+        assert isinstance(outcome, Done)
+        assert outcome.record is not None
+        assert outcome.record.files == (), "the driver needs no list of files"
 
 
 def test_a_replica_with_other_weights_than_the_plan_does_not_start(tmp_path):
@@ -94,7 +98,7 @@ def test_a_replica_with_other_weights_than_the_plan_does_not_start(tmp_path):
         Worker(setup(tmp_path, PARTS, model_sha256="0" * 64)).start()
 
 
-def test_a_shard_keeps_its_turn_until_its_wrongly_dealt_pairs_are_scored(tmp_path):
+def test_a_shard_keeps_its_turn_until_its_mismatched_pairs_are_scored(tmp_path):
     """Otherwise it would wait for all of the next shard's generation, and look as if it hung."""
     made = setup(tmp_path, PARTS, pairs_per_shard=4)
     order: list[str] = []
@@ -111,7 +115,7 @@ def test_a_shard_keeps_its_turn_until_its_wrongly_dealt_pairs_are_scored(tmp_pat
             return [0.0] * len(pairs)
 
     NEXT_WAITS.clear()
-    replica, plan = _in_turn(Shuffling(made.spec)), make_plan(made.spec)
+    replica, plan, turn = Shuffling(made.spec), make_plan(made.spec), threading.Lock()
     judge, folders = build_judge(made.spec), [tmp_path / str(index) for index in range(2)]
     for folder in folders:
         folder.mkdir()
@@ -119,7 +123,7 @@ def test_a_shard_keeps_its_turn_until_its_wrongly_dealt_pairs_are_scored(tmp_pat
     def run(index: int) -> None:
         if index == 1:
             NEXT_WAITS.set()
-        run_shard(plan.shard(index), made.spec, replica, judge, [], folders[index])
+        run_shard(plan.shard(index), made.spec, replica, judge, [], folders[index], turn=turn)
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(run, 0)
@@ -129,3 +133,31 @@ def test_a_shard_keeps_its_turn_until_its_wrongly_dealt_pairs_are_scored(tmp_pat
         first.result(timeout=60)
         second.result(timeout=60)
     assert order == ["generate 0", "shuffle 0", "generate 1", "shuffle 1"]
+
+
+def test_hashes_and_png_are_computed_once_per_pair(tmp_path, monkeypatch):
+    """Judge, comparison, Parquet and DICOM use the same values."""
+    calls: Counter[str] = Counter()
+
+    def count(owner: object, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*args, **kwargs):
+            calls[name] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(imagehash, "phash")
+    count(datasketch, "MinHash")
+    count(parquet, "encode_png")
+    hash_pixels = Pair.pixels_sha256.func
+    once = cached_property(lambda pair: calls.update(["pixels"]) or hash_pixels(pair))
+    once.__set_name__(Pair, "pixels_sha256")
+    monkeypatch.setattr(Pair, "pixels_sha256", once)
+    spec = toy_job(tmp_path, compute={"pairs_per_shard": 4}, output={"dir": str(tmp_path / "out"), "dicom": {}})
+    shard, replica = make_plan(spec).shard(0), ShufflingToy(spec)
+    record = run_shard(shard, spec, replica, build_judge(spec), build_writers(spec, replica.facts), tmp_path)
+    assert record.kept == 4
+    assert len(record.files) == 2 + 2 * record.kept
+    assert calls == {"phash": 4, "MinHash": 4, "encode_png": 4, "pixels": 4}

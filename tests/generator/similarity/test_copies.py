@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medim_forge.generator.filters.threshold import Threshold
+from medim_forge.generator.records import Signature
 from medim_forge.generator.similarity import copies as near_index
 from medim_forge.generator.similarity import sides as near_sides
 from medim_forge.generator.similarity.copies import NearCopies
 from medim_forge.generator.similarity.nearest import NearIndex, chosen
-from medim_forge.generator.similarity.signature import Signature
 
 BOUNDS = [-0.1, 0.0, 0.3, 0.75, 0.8, 0.9, 58 / 64, 1 - 12 / 256, 0.95, 0.98, 1.0, 1.5]
 NOTHING = np.zeros(0, np.float32)

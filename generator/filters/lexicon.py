@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from medim_forge.generator.phantoms import DOMAINS, sentences
+from medim_forge.generator.phantoms import GRAMMARS, sentences
 
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 SHORT = 3  # letters; shorter strings are units, initials and abbreviations
@@ -147,7 +147,7 @@ _PREFIXES = (
 @lru_cache(maxsize=1)
 def lexicon() -> frozenset[str]:
     """All words that are listed, in lower case."""
-    grammar = " ".join(text for domain in DOMAINS for text in sentences(domain))
+    grammar = " ".join(text for domain in GRAMMARS for text in sentences(domain))
     return frozenset(WORD.findall(f"{_ENGLISH} {_MEDICAL} {grammar.lower()}"))
 
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticKnownError
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.files import is_url
 from medim_forge.generator.filters.catalogue import UNIT_FILTERS, known_filter
-from medim_forge.generator.phantoms import GRAMMARS
+from medim_forge.generator.phantoms import DOMAINS as DRAWN
 from medim_forge.generator.records import Action
 
 MAX_SEED = 2**63 - 1
@@ -60,8 +60,8 @@ def _known_domain(value: object) -> object:
 
 
 def _drawn_domain(name: str) -> str:
-    if name not in GRAMMARS:
-        raise ValueError(f"has no phantoms; they are drawn of {' and '.join(GRAMMARS)}")
+    if name not in DRAWN:
+        raise ValueError(f"has no phantoms; they are drawn of {' and '.join(DRAWN)}")
     return name
 
 

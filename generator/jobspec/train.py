@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from medim_forge.generator.errors import suggestion
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.sections import Count, FolderSection, Section
-from medim_forge.generator.phantoms import GRAMMARS
+from medim_forge.generator.phantoms import DOMAINS
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -22,13 +22,13 @@ def _one_of_each(numbers: dict[str, int]) -> dict[str, int]:
         ValueError: one is missing, or is of no such domain.
     """
     for domain in numbers:
-        if domain not in GRAMMARS:
-            hint = suggestion(domain, GRAMMARS)
-            raise ValueError(f"{domain} is not a known key{hint}. Known: {', '.join(GRAMMARS)}")
-    for domain in GRAMMARS:
+        if domain not in DOMAINS:
+            hint = suggestion(domain, DOMAINS)
+            raise ValueError(f"{domain} is not a known key{hint}. Known: {', '.join(DOMAINS)}")
+    for domain in DOMAINS:
         if domain not in numbers:
             raise ValueError(f"{domain} is missing; add it")
-    return {domain: numbers[domain] for domain in GRAMMARS}
+    return {domain: numbers[domain] for domain in DOMAINS}
 
 
 # A number for each domain that phantoms are drawn of.

@@ -45,7 +45,7 @@ class Phantom:
     """An image, the report that describes it, and the findings both hold.
 
     Attributes:
-        domain: `chest_xray` or `pathology`.
+        domain: one of `DOMAINS`.
         seed: what `draw` was given; domain, seed and `held_out` determine every byte.
         image: uint8 [96, 96] (chest) or [96, 96, 3] (pathology).
         report: sentences of the domain's grammar, joined by single spaces.
@@ -61,15 +61,8 @@ class Phantom:
     attributes: Mapping[str, str | float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Recipe:
-    """How pairs of one domain are made: `make` draws parameters, image and report from a generator."""
-
-    make: Callable[[np.random.Generator, bool | None], "_Made"]
-    grammar: Grammar
-
-
 _Made = tuple[NDArray[np.uint8], str, frozenset[str], dict[str, str | float]]
+_Maker = Callable[[np.random.Generator, bool | None], _Made]
 _P = TypeVar("_P")
 
 
@@ -79,8 +72,8 @@ def _maker(
     is_held_out: Callable[[frozenset[str]], bool],
     render: Callable[[_P, np.random.Generator], NDArray[np.uint8]],
     write: Callable[[_P, np.random.Generator], str],
-) -> Callable[[np.random.Generator, bool | None], _Made]:
-    """The steps of one domain joined, its parameter type kept inside."""
+) -> _Maker:
+    """The steps of one domain joined: parameters, image and report are drawn from a generator."""
 
     def make(rng: np.random.Generator, held_out: bool | None) -> _Made:
         params = sample(rng)
@@ -92,20 +85,20 @@ def _maker(
     return make
 
 
-_RECIPES: Mapping[str, _Recipe] = {
-    chest_report.DOMAIN: _Recipe(
-        make=_maker(chest.sample, chest.findings, chest.is_held_out, chest_image.render, chest_report.write),
-        grammar=chest_report.GRAMMAR,
+_MAKERS: Mapping[str, _Maker] = {
+    chest_report.DOMAIN: _maker(
+        chest.sample, chest.findings, chest.is_held_out, chest_image.render, chest_report.write
     ),
-    pathology_report.DOMAIN: _Recipe(
-        make=_maker(
-            pathology.sample, pathology.findings, pathology.is_held_out, pathology.render, pathology_report.write
-        ),
-        grammar=pathology_report.GRAMMAR,
+    pathology_report.DOMAIN: _maker(
+        pathology.sample, pathology.findings, pathology.is_held_out, pathology.render, pathology_report.write
     ),
 }
-DOMAINS = tuple(_RECIPES)
-GRAMMARS: Mapping[str, Grammar] = {domain: recipe.grammar for domain, recipe in _RECIPES.items()}
+# Domains that phantoms are drawn of. A domain may have a grammar and no drawings, or neither.
+DOMAINS = tuple(_MAKERS)
+GRAMMARS: Mapping[str, Grammar] = {
+    chest_report.DOMAIN: chest_report.GRAMMAR,
+    pathology_report.DOMAIN: pathology_report.GRAMMAR,
+}
 FINDINGS: Mapping[str, tuple[str, ...]] = {domain: grammar.findings for domain, grammar in GRAMMARS.items()}
 OPENING: Mapping[str, str] = {domain: TABLE[domain].opening for domain in DOMAINS}
 # The side of the drawn field where images are radiographs: what makes their scale known.
@@ -116,15 +109,19 @@ def draw(domain: str, seed: int, *, held_out: bool | None = False) -> Phantom:
     """The phantom of (`domain`, `seed`), the same bytes in every process.
 
     Args:
-        domain: `chest_xray` or `pathology`.
+        domain: one of `DOMAINS`.
         seed: any integer.
         held_out: False draws only combinations of findings that training may see, True only those it may not,
             None either.
+
+    Raises:
+        ValueError: no phantoms are drawn of the domain.
     """
-    recipe = _recipe(domain)
+    if domain not in _MAKERS:
+        raise ValueError(f"there is no phantom of domain {domain!r}; use one of {', '.join(_MAKERS)}")
     key = int.from_bytes(hashlib.sha256(f"phantom/{domain}/{seed}".encode()).digest()[:16], "big")
     rng = np.random.Generator(np.random.Philox(key=key))
-    image, report, findings, attributes = recipe.make(rng, held_out)
+    image, report, findings, attributes = _MAKERS[domain](rng, held_out)
     return Phantom(domain=domain, seed=seed, image=image, report=report, findings=findings, attributes=attributes)
 
 
@@ -139,11 +136,5 @@ def read_report(report: str) -> ReportReading:
 
 
 def sentences(domain: str) -> tuple[str, ...]:
-    """Every sentence a report of `domain` may hold, in table order."""
-    return tuple(row.text for row in _recipe(domain).grammar.sentences)
-
-
-def _recipe(domain: str) -> _Recipe:
-    if domain not in _RECIPES:
-        raise ValueError(f"there is no phantom of domain {domain!r}; use one of {', '.join(_RECIPES)}")
-    return _RECIPES[domain]
+    """Every sentence a report of `domain` may hold, in the order of its grammar."""
+    return tuple(row.text for row in GRAMMARS[domain].sentences)

@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import parse_spec
+from medim_forge.generator.phantoms import DOMAINS as DRAWN
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.records import (
     Domain,
@@ -130,18 +132,26 @@ class ToyReplica:
     def _pair(self, request: PairRequest) -> Pair:
         random = np.random.default_rng([request.seed, self._weights])
         domain = request.prompt.domain
-        shape = (16, 16) if domain == "chest_xray" else (16, 16, 3)
+        shape = (16, 16, 3) if DOMAINS[domain].colour else (16, 16)
         return Pair(
             request=request,
             image=random.integers(0, 256, shape, dtype=np.uint8),
             image_codes=random.integers(0, 64, 4, dtype=np.int32),
-            report=request.given_report or phantom_report(domain, request.seed),
+            report=request.given_report or _words(request),
             prompt_chars=len(request.prompt.text),
             report_logprob=-1.0,
             image_logprob=-2.0,
             agreement=float(random.uniform(-1, 1)),
             embedding=np.zeros(4, dtype=np.float16),
         )
+
+
+def _words(request: PairRequest) -> str:
+    """A report: a phantom's, or the prompt and words of no meaning where no phantoms are drawn of the domain."""
+    domain, prompt = request.prompt.domain, request.prompt.text
+    if domain in DRAWN:
+        return phantom_report(domain, request.seed)
+    return f"{prompt} Image number {request.pair_index} is unremarkable. Impression: Nothing to report.".strip()
 
 
 class ShufflingToy(ToyReplica):

@@ -1,1 +1,5 @@
-"""Whether synthetic pairs help a classifier of few real ones. `job.run` is the experiment."""
+"""Whether synthetic pairs help a classifier that has few real ones."""
+
+from medim_forge.generator.augmentation.job import run
+
+__all__ = ["run"]

@@ -33,6 +33,7 @@ def acquire(image: NDArray[np.uint8], shift: ShiftSection, random: np.random.Gen
 def posed(level: Levels, shift: ShiftSection, random: np.random.Generator) -> Levels:
     """Turned, moved and resized about the centre, bilinear; what comes from outside repeats the border."""
     height, width = level.shape[:2]
+    # Where each pixel comes from: the inverse of the pose, about the centre of the image.
     turn, down, right, size = random.uniform(-1, 1, 4)
     angle = np.deg2rad(turn * shift.rotation)
     scale = 1 / (1 + size * shift.zoom)
@@ -48,6 +49,7 @@ def bilinear(level: Levels, y: Levels, x: Levels) -> Levels:
     """The image at fractional positions [H, W] inside it."""
     top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
     bottom, right = np.minimum(top + 1, level.shape[0] - 1), np.minimum(left + 1, level.shape[1] - 1)
+    # Weights of the lower and the right neighbour, with an axis for channels where there are any.
     trailing = (1,) * (level.ndim - 2)
     down, across = (y - top).reshape(*y.shape, *trailing), (x - left).reshape(*x.shape, *trailing)
     upper = level[top, left] * (1 - across) + level[top, right] * across
@@ -64,7 +66,7 @@ def blurred(level: Levels, sigma: float) -> Levels:
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     kernel /= kernel.sum()
     for axis in (0, 1):
-        pad = [(reach, reach) if one == axis else (0, 0) for one in range(level.ndim)]
+        pad = [(reach, reach) if padded == axis else (0, 0) for padded in range(level.ndim)]
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(level, pad, mode="edge"), len(kernel), axis=axis)
         level = windows @ kernel
     return level

@@ -53,7 +53,7 @@ def train_set(spec: AugmentSpec, repetition: int) -> LabelledSet:
 
 
 def synthetic_set(spec: AugmentSpec, folder: Path | str) -> LabelledSet:
-    """The pairs of a finished dataset, labelled by what their reports say: nobody knows more about synthetic pairs.
+    """The pairs of a finished dataset, labelled by their reports: nothing else is known of what they show.
 
     Raises:
         StoreError: the folder holds no finished dataset, or none of the domain.
@@ -69,8 +69,9 @@ def arm_set(arm: Arm, real: LabelledSet, synthetic: LabelledSet, random: np.rand
     """What a classifier of the arm is trained on.
 
     Args:
-        arm: `real` alone; `real_synthetic` adds the synthetic pairs; `real_shuffled` adds them, each image given the
-            findings of another; `real_duplicated` repeats the real pairs to the same count.
+        arm: `real` alone; `real_synthetic` adds the synthetic pairs; `real_shuffled`, the negative control, adds them
+            mismatched, each image with the findings of another; `real_duplicated` repeats the real pairs to the same
+            count.
         real: the repetition's.
         synthetic: the same for every repetition.
         random: of the shuffling.

@@ -74,16 +74,16 @@ def fit_predict(train: LabelledSet, test: Features, settings: ClassifierSection)
     components = min(settings.components, len(train) - 1, train.features.shape[1])
     with threadpool_limits(limits=1):
         reduce = make_pipeline(StandardScaler(), PCA(n_components=components, svd_solver="full"), StandardScaler())
-        seen = reduce.fit_transform(train.features.astype(np.float64))
-        asked = reduce.transform(test.astype(np.float64))
-        columns = [fit_finding(seen, labels, asked, settings.strength) for labels in train.labels.T]
+        reduced_train = reduce.fit_transform(train.features.astype(np.float64))
+        reduced_test = reduce.transform(test.astype(np.float64))
+        columns = [fit_finding(reduced_train, labels, reduced_test, settings.strength) for labels in train.labels.T]
     return np.stack(columns, axis=1)
 
 
-def fit_finding(seen: NDArray[np.float64], labels: Labels, asked: NDArray[np.float64], strength: float) -> Labels:
+def fit_finding(train: NDArray[np.float64], labels: Labels, test: NDArray[np.float64], strength: float) -> Labels:
     """One finding predicted for the test images, bool [N]; both classes weigh the same, however rare the finding."""
     if labels.all() or not labels.any():
-        return np.full(len(asked), bool(labels[0]))
+        return np.full(len(test), bool(labels[0]))
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=MAX_STEPS)
-    predicted: Labels = model.fit(seen, labels).predict(asked)
+    predicted: Labels = model.fit(train, labels).predict(test)
     return predicted

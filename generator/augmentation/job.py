@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from medim_forge.generator.augmentation.arms import arm_set, evaluation_set, synthetic_set, train_set
 from medim_forge.generator.augmentation.classifier import LabelledSet, fit_predict
 from medim_forge.generator.augmentation.plots import write_plot
-from medim_forge.generator.augmentation.tables import Outcome, markdown, verdict, write_csv, write_runs
+from medim_forge.generator.augmentation.tables import Comparison, markdown, verdict, write_csv, write_runs
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.events import JobEvent, OnEvent, note
+from medim_forge.generator.generate import run_job
 from medim_forge.generator.jobspec import AugmentSpec, parse_spec, to_yaml
 from medim_forge.generator.jobspec.augment import Arm
 from medim_forge.generator.jobspec.load import read_yaml
@@ -28,17 +29,17 @@ from medim_forge.generator.plan.stored import differences
 from medim_forge.generator.store import SUCCESS
 
 
-def unheard(_event: JobEvent) -> None:
-    """Nobody is told."""
+def ignore(_event: JobEvent) -> None:
+    """The event goes nowhere."""
 
 
-def run(spec: AugmentSpec, *, local: bool = False, on_event: OnEvent = unheard) -> Path:
+def run(spec: AugmentSpec, *, local: bool = False, on_event: OnEvent = ignore) -> Path:
     """The output folder holds the result; one that holds it already is left as it is.
 
     Args:
         spec: the experiment.
         local: makes the synthetic pairs in this process instead of on Ray.
-        on_event: is told what happens.
+        on_event: receives what happens.
 
     Returns:
         The output folder.
@@ -48,31 +49,31 @@ def run(spec: AugmentSpec, *, local: bool = False, on_event: OnEvent = unheard) 
         MedimError: the job that makes the synthetic pairs failed.
     """
     out = Path(spec.output.dir)
-    tell = Teller(spec, on_event)
+    progress = Progress(spec, on_event)
     open_folder(out, spec)
     if (out / SUCCESS).exists():
-        tell(f"{out} holds the result already")
+        progress.say(f"{out} holds the result already")
         return out
     synthetic = synthetic_set(spec, made_dataset(spec, local, on_event))
     test = evaluation_set(spec)
-    tell(f"{len(synthetic)} synthetic pairs, {len(test)} test pairs")
-    predicted = predictions(spec, synthetic, test, tell)
-    outcome = Outcome.of(FINDINGS[spec.domain], test.labels, predicted, draws=spec.bootstrap, seed=spec.seed)
-    write_runs(out / "runs.parquet", outcome)
-    write_csv(out / "summary.csv", outcome)
-    (out / "summary.md").write_text(markdown(outcome, spec.name, facts(spec, synthetic, test)), encoding="utf-8")
-    write_plot(out / "summary.png", outcome, spec.name)
+    progress.say(f"{len(synthetic)} synthetic pairs, {len(test)} test pairs")
+    predicted = predictions(spec, synthetic, test, progress)
+    comparison = Comparison.of(FINDINGS[spec.domain], test.labels, predicted, draws=spec.bootstrap, seed=spec.seed)
+    write_runs(out / "runs.parquet", comparison)
+    write_csv(out / "summary.csv", comparison)
+    (out / "summary.md").write_text(markdown(comparison, spec.name, facts(spec, synthetic, test)), encoding="utf-8")
+    write_plot(out / "summary.png", comparison, spec.name)
     (out / SUCCESS).touch()
-    tell(verdict(outcome))
+    progress.say(verdict(comparison))
     return out
 
 
-class Teller:
-    """Tells what happens, with the classifiers trained so far as the count.
+class Progress:
+    """How far an experiment is, counted in classifiers that are trained.
 
     Args:
         spec: the experiment.
-        on_event: is told.
+        on_event: receives what is said.
     """
 
     def __init__(self, spec: AugmentSpec, on_event: OnEvent) -> None:
@@ -80,8 +81,8 @@ class Teller:
         self._total = len(spec.arms) * spec.seeds
         self.trained = 0
 
-    def __call__(self, message: str) -> None:
-        """It was told."""
+    def say(self, message: str) -> None:
+        """The message was sent as an event, with the count so far."""
         self._on_event(note(message, done=self.trained, total=self._total))
 
 
@@ -116,14 +117,12 @@ def made_dataset(spec: AugmentSpec, local: bool, on_event: OnEvent) -> str:
     if job is None:
         assert spec.synthetic.dataset is not None
         return spec.synthetic.dataset
-    from medim_forge.generator.generate import run_job
-
     run_job(job, local=local, on_event=on_event)
     return job.output.dir
 
 
 def predictions(
-    spec: AugmentSpec, synthetic: LabelledSet, test: LabelledSet, tell: Teller
+    spec: AugmentSpec, synthetic: LabelledSet, test: LabelledSet, progress: Progress
 ) -> dict[Arm, tuple[int, NDArray[np.bool_]]]:
     """Training size and predictions bool [S, N, F] of every arm."""
     sizes: dict[Arm, int] = {}
@@ -134,8 +133,8 @@ def predictions(
             train = arm_set(arm, real, synthetic, np.random.default_rng([spec.seed, repetition]))
             made[arm].append(fit_predict(train, test.features, spec.classifier))
             sizes[arm] = len(train)
-            tell.trained += 1
-        tell(f"repetition {repetition + 1} of {spec.seeds}")
+            progress.trained += 1
+        progress.say(f"repetition {repetition + 1} of {spec.seeds}")
     return {arm: (sizes[arm], np.stack(predicted)) for arm, predicted in made.items()}
 
 

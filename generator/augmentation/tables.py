@@ -1,4 +1,4 @@
-"""What an augmentation experiment found, as tables and one sentence."""
+"""The comparison that an augmentation experiment ends with, as tables and one sentence."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ArmResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """The experiment's predictions and what follows from them.
+class Comparison:
+    """The arms of an experiment, with their predictions and what follows from them.
 
     Attributes:
         findings: names of the columns.
@@ -66,8 +66,8 @@ class Outcome:
         *,
         draws: int,
         seed: int,
-    ) -> Outcome:
-        """The outcome of predictions [S, N, F] and training sizes by arm; every arm meets the same bootstrap draws."""
+    ) -> Comparison:
+        """The comparison of training sizes and predictions [S, N, F] by arm, all with the same bootstrap draws."""
         shape = next(iter(predicted.values()))[1].shape
         drawn = resamples(shape[0], shape[1], draws=draws, seed=seed)
         arms = {
@@ -85,92 +85,91 @@ class Outcome:
         return self.arms[arm].draws.minus(self.arms[versus].draws)
 
 
-def write_runs(path: Path, outcome: Outcome) -> None:
+def write_runs(path: Path, comparison: Comparison) -> None:
     """`runs.parquet`: one row per arm and repetition."""
     rows = []
-    for result in outcome.arms.values():
+    for result in comparison.arms.values():
         for repetition, predicted in enumerate(result.predicted):
-            scores = label_scores(outcome.true, predicted, outcome.findings)
+            scores = label_scores(comparison.true, predicted, comparison.findings)
             head = {"arm": result.arm, "repetition": repetition, "train_pairs": result.train_pairs}
             figures = {"macro_f1": scores.macro_f1, "micro_f1": scores.micro_f1, "exact": scores.exact}
             rows.append(head | figures | {f"f1_{name}": value for name, value in scores.f1.items()})
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def estimates(outcome: Outcome) -> list[tuple[Arm, str, str, Estimate]]:
+def estimates(comparison: Comparison) -> list[tuple[Arm, str, str, Estimate]]:
     """Arm, measure, what it is compared with (empty for the figure itself), and the estimate, in table order."""
     found: list[tuple[Arm, str, str, Estimate]] = []
-    for arm in outcome.arms:
-        references = [one for one in REFERENCES if one in outcome.arms and one != arm]
-        compared = {"": outcome.arms[arm].draws} | {str(one): outcome.gain(arm, one) for one in references}
+    for arm in comparison.arms:
+        references = [other for other in REFERENCES if other in comparison.arms and other != arm]
+        compared = {"": comparison.arms[arm].draws} | {str(other): comparison.gain(arm, other) for other in references}
         for versus, draws in compared.items():
             found.append((arm, MACRO, versus, draws.macro()))
-            found += [(arm, name, versus, draws.finding(at)) for at, name in enumerate(outcome.findings)]
+            found += [(arm, name, versus, draws.finding(at)) for at, name in enumerate(comparison.findings)]
     return found
 
 
-def write_csv(path: Path, outcome: Outcome) -> None:
+def write_csv(path: Path, comparison: Comparison) -> None:
     """`summary.csv`: every estimate on a row of its own."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
-        for arm, measure, versus, one in estimates(outcome):
-            figures = [f"{figure:.4f}" for figure in (one.value, one.low, one.high)]
-            writer.writerow([arm, outcome.arms[arm].train_pairs, measure, versus, *figures])
+        for arm, measure, versus, estimate in estimates(comparison):
+            figures = [f"{figure:.4f}" for figure in (estimate.value, estimate.low, estimate.high)]
+            writer.writerow([arm, comparison.arms[arm].train_pairs, measure, versus, *figures])
 
 
-def markdown(outcome: Outcome, title: str, facts: Sequence[str]) -> str:
+def markdown(comparison: Comparison, title: str, facts: Sequence[str]) -> str:
     """`summary.md`: the verdict, what was compared, macro F1 by arm and F1 by finding."""
-    lines = [f"# {title}", "", verdict(outcome), "", *(f"- {fact}" for fact in facts), ""]
-    found = {(arm, measure, versus): one for arm, measure, versus, one in estimates(outcome)}
+    lines = [f"# {title}", "", verdict(comparison), "", *(f"- {fact}" for fact in facts), ""]
+    found = {(arm, measure, versus): estimate for arm, measure, versus, estimate in estimates(comparison)}
     lines += ["| trained on | pairs | macro F1 | minus real only | minus duplicated real |", "|---|---|---|---|---|"]
-    for arm, result in outcome.arms.items():
+    for arm, result in comparison.arms.items():
         cells = [shown(found.get((arm, MACRO, versus)), signed=bool(versus)) for versus in ("", *REFERENCES)]
         lines.append(f"| {TITLES[arm]} | {result.train_pairs} | {' | '.join(cells)} |")
-    lines += ["", "| F1 | in test set | " + " | ".join(TITLES[arm] for arm in outcome.arms) + " |"]
-    lines.append("|---" * (2 + len(outcome.arms)) + "|")
-    for at, name in enumerate(outcome.findings):
-        cells = [shown(found[arm, name, ""], signed=False) for arm in outcome.arms]
-        lines.append(f"| {name} | {outcome.true[:, at].mean():.0%} | {' | '.join(cells)} |")
+    lines += ["", "| F1 | in test set | " + " | ".join(TITLES[arm] for arm in comparison.arms) + " |"]
+    lines.append("|---" * (2 + len(comparison.arms)) + "|")
+    for at, name in enumerate(comparison.findings):
+        cells = [shown(found[arm, name, ""], signed=False) for arm in comparison.arms]
+        lines.append(f"| {name} | {comparison.true[:, at].mean():.0%} | {' | '.join(cells)} |")
     note = "Brackets: 95 % bootstrap intervals over repetitions and test pairs, paired between arms; one synthetic set."
     return "\n".join([*lines, "", note, ""])
 
 
-def shown(one: Estimate | None, *, signed: bool) -> str:
+def shown(estimate: Estimate | None, *, signed: bool) -> str:
     """The estimate with its interval, as in `0.71 [0.68, 0.74]`; empty for none."""
-    if one is None:
+    if estimate is None:
         return ""
     sign = "+" if signed else ""
-    return f"{one.value:{sign}.3f} [{one.low:{sign}.3f}, {one.high:{sign}.3f}]"
+    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
 
 
-def verdict(outcome: Outcome) -> str:
+def verdict(comparison: Comparison) -> str:
     """One sentence by a fixed rule: a difference counts when its 95 % interval lies on one side of 0.
 
-    Synthetic pairs help when they beat every reference at hand (real only, duplicated real), hurt when they lose to
-    one.
+    Synthetic pairs help when they beat every reference at hand (real only, duplicated real), and hurt when they lose to
+    any of them.
     """
-    if "real_synthetic" not in outcome.arms:
-        alone = shown(outcome.macro("real"), signed=False)
+    if "real_synthetic" not in comparison.arms:
+        alone = shown(comparison.macro("real"), signed=False)
         return f"No arm holds synthetic pairs; real pairs alone score a macro F1 of {alone}."
-    references = [one for one in REFERENCES if one in outcome.arms]
-    gains = {one: outcome.gain("real_synthetic", one).macro() for one in references}
+    references = [arm for arm in REFERENCES if arm in comparison.arms]
+    gains = {arm: comparison.gain("real_synthetic", arm).macro() for arm in references}
     if all(gain.low > 0 for gain in gains.values()):
-        said = "Synthetic pairs help"
+        finding = "Synthetic pairs help"
     elif any(gain.high < 0 for gain in gains.values()):
-        said = "Synthetic pairs hurt"
+        finding = "Synthetic pairs hurt"
     else:
-        said = "Synthetic pairs make no clear difference"
-    listed = ", ".join(f"{shown(gain, signed=True)} against {TITLES[one]}" for one, gain in gains.items())
-    return (
-        f"{said}: macro F1 {shown(outcome.macro('real_synthetic'), signed=False)}, {listed}{shuffled_clause(outcome)}."
-    )
+        finding = "Synthetic pairs make no clear difference"
+    listed = ", ".join(f"{shown(gain, signed=True)} against {TITLES[arm]}" for arm, gain in gains.items())
+    reached = shown(comparison.macro("real_synthetic"), signed=False)
+    return f"{finding}: macro F1 {reached}, {listed}{shuffled_clause(comparison)}."
 
 
-def shuffled_clause(outcome: Outcome) -> str:
-    """What the shuffled arm adds to the verdict; empty without it."""
-    if "real_shuffled" not in outcome.arms:
+def shuffled_clause(comparison: Comparison) -> str:
+    """What the negative control, the arm of mismatched pairs, adds to the verdict; empty without it."""
+    if "real_shuffled" not in comparison.arms:
         return ""
-    gain = outcome.gain("real_synthetic", "real_shuffled").macro()
+    gain = comparison.gain("real_synthetic", "real_shuffled").macro()
     matters = "their pairing of image and report matters" if gain.low > 0 else "their pairing cannot be shown to matter"
     return f"; {matters} ({shown(gain, signed=True)} against shuffled reports)"

@@ -85,17 +85,17 @@ def run(
                 result = run_job(job, local=local, on_event=on_event)
             print(result_text(result))
         case TrainSpec():
-            from medim_forge.generator.training.job import run as train
+            from medim_forge.generator.training import run as train
 
             with shown(job.name) as on_event:
                 print(f"results: {train(job, on_event=on_event)}")
         case AugmentSpec():
-            from medim_forge.generator.augmentation.job import run as augment
+            from medim_forge.generator.augmentation import run as augment
 
             with shown(job.name) as on_event:
                 print(f"results: {augment(job, local=local, on_event=on_event)}")
         case EvaluateSpec():
-            from medim_forge.generator.evaluation.job import run as evaluate
+            from medim_forge.generator.evaluation import run as evaluate
 
             with shown(job.name) as on_event:
                 print(f"results: {evaluate(job, on_event=on_event)}")

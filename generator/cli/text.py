@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from medim_forge.generator.files import is_url
 from medim_forge.generator.jobspec import GenerateSpec, JobSpec, to_yaml
 from medim_forge.generator.plan import make_plan
-from medim_forge.generator.plan.cost import Estimate, estimate, uses_gpu
+from medim_forge.generator.plan.cost import Cost, estimate, uses_gpu
 
 if TYPE_CHECKING:
     from medim_forge.generator.generate import JobResult
@@ -126,7 +126,7 @@ def reader(out: str) -> str:
     return f'load_dataset("parquet", data_files="{out}/data/*.parquet")' if is_url(out) else f"load_dataset({out!r})"
 
 
-def cost_text(cost: Estimate) -> str:
+def cost_text(cost: Cost) -> str:
     """Time, and GPU time where there is any."""
     gpu = f", {cost.gpu_hours:,.2g} GPU-hours" if cost.gpu_hours else ""
     return f"{duration(cost.hours * 3600)}{gpu}, {cost.seconds_per_pair:.2g} s per pair and replica"

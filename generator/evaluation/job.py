@@ -9,10 +9,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from medim_forge.generator.evaluation.model_card import write_model_card
 from medim_forge.generator.evaluation.probe import (
     Images,
     Probe,
+    Reconstruct,
     drawn,
     load_probe,
     reconstructed,
@@ -31,16 +31,15 @@ from medim_forge.generator.evaluation.probe import (
 from medim_forge.generator.events import OnEvent, note
 from medim_forge.generator.generate import run_job
 from medim_forge.generator.jobspec import EvaluateSpec, GenerateSpec, parse_spec
-from medim_forge.generator.metrics import label_matrix, label_scores, shuffled_floor
+from medim_forge.generator.metrics import Labels, label_matrix, label_scores, macro_f1, shuffled_floor
 from medim_forge.generator.phantoms import DOMAINS, FINDINGS, read_findings, read_report
 from medim_forge.generator.records import Task
 from medim_forge.generator.store import SUCCESS
-from medim_forge.generator.training.tokenizer import psnr
+from medim_forge.generator.training.tokenizer import psnr, reconstruct
 from medim_forge.model import checkpoint
 from medim_forge.model.medim import Medim
-from medim_forge.model.network import to_uint8
 
-TASKS: tuple[Task, ...] = ("joint", "report_to_image", "image_to_report")
+TASKS: tuple[Task, ...] = get_args(Task)
 # Phantoms that neither training, validation nor a probe has seen.
 CEILING_SEEDS = 6_000_000_000_000
 
@@ -51,7 +50,7 @@ def run(spec: EvaluateSpec, *, local: bool = False, on_event: OnEvent) -> Path:
     Args:
         spec: what to measure, and how often.
         local: makes pairs in this process instead of on Ray.
-        on_event: is told what happens.
+        on_event: receives what happens.
 
     Raises:
         MedimError: the checkpoint cannot be used, or a job failed.
@@ -81,8 +80,8 @@ def run(spec: EvaluateSpec, *, local: bool = False, on_event: OnEvent) -> Path:
                 run_job(job, local=local, on_event=on_event)
                 rows += open_dataset(job.output.dir).rows()
             section[task] = _pair_figures(rows, probe, task, spec.seed)
-            macro, floor = section[task]["macro_f1"], section[task]["shuffled"]["macro_f1"]
-            on_event(note(f"{domain} {task}: macro F1 {macro:.3f} (shuffled {floor:.3f})"))
+            reached, floor = section[task]["macro_f1"], section[task]["shuffled"]["macro_f1"]
+            on_event(note(f"{domain} {task}: macro F1 {reached:.3f} (shuffled {floor:.3f})"))
         figures["domains"][domain] = section
     (out / "evaluation.json").write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     write_model_card(out / "README.md", figures, folder)
@@ -113,34 +112,31 @@ def _job(spec: EvaluateSpec, task: Task, domain: str, seed: int) -> GenerateSpec
     return job
 
 
-def _reconstruct(model: Medim, domain: str) -> Callable[[Images], Images]:
-    """The image tokenizer there and back."""
+def _through_tokenizer(model: Medim, domain: str) -> Reconstruct:
+    """Images of a domain, encoded and decoded again by the checkpoint's image tokenizer."""
     tokenizer = model.image_tokenizer(domain)
 
-    def there_and_back(images: Images) -> Images:
-        pixels = torch.from_numpy(images if images.ndim == 4 else images[..., None])
-        with torch.inference_mode():
-            codes = tokenizer.encode((pixels.float() / 255 * 2 - 1).movedim(-1, 1))
-            decoded: Images = to_uint8(tokenizer.decode(codes)).numpy()
-        return decoded.reshape(images.shape)
+    def reconstructed_by(images: Images) -> Images:
+        with_channels = images if images.ndim == 4 else images[..., None]
+        return reconstruct(tokenizer, with_channels)[1].reshape(images.shape)
 
-    return there_and_back
+    return reconstructed_by
 
 
 def _probe(out: Path, domain: str, model: Medim, spec: EvaluateSpec) -> Probe:
+    """The probe of a domain, trained unless an earlier run has left it in the folder."""
     path = out / f"probe_{domain}.safetensors"
     if not path.exists():
-        reconstruct, settings = _reconstruct(model, domain), spec.probe
-        probe = train_probe(domain, reconstruct, seed=spec.seed, images=settings.images, passes=settings.passes)
+        through, settings = _through_tokenizer(model, domain), spec.probe
+        probe = train_probe(domain, through, seed=spec.seed, images=settings.images, passes=settings.passes)
         probe.save(path)
     return load_probe(path)
 
 
 def _tokenizer_figures(domain: str, model: Medim, probe: Probe, count: int) -> dict[str, Any]:
     """What the image tokenizer keeps, and the ceiling: the renderer's own pairs through it."""
-    reconstruct = _reconstruct(model, domain)
     images, labels = drawn(domain, CEILING_SEEDS, count)
-    decoded = reconstructed(images, reconstruct)
+    decoded = reconstructed(images, _through_tokenizer(model, domain))
     ceiling = label_scores(labels, probe.predict(decoded), FINDINGS[domain])
     return {
         "psnr_db": psnr(decoded, images),
@@ -152,21 +148,24 @@ def _tokenizer_figures(domain: str, model: Medim, probe: Probe, count: int) -> d
 def _pair_figures(rows: list[Row], probe: Probe, task: Task, seed: int) -> dict[str, Any]:
     """Agreement of the report's labels with the probe's, over all sampling seeds."""
     findings = probe.findings
-    said = label_matrix([read_findings(row.report) for row in rows], findings)
-    shown = probe.predict(np.stack([row.pixels() for row in rows]))
+    in_reports = label_matrix([read_findings(row.report) for row in rows], findings)
+    in_images = probe.predict(np.stack([row.pixels() for row in rows]))
     # Whichever side was given counts as the truth; F1 itself is symmetric.
-    true, made = (shown, said) if task == "image_to_report" else (said, shown)
+    true, made = (in_images, in_reports) if task == "image_to_report" else (in_reports, in_images)
     floor = shuffled_floor(true, made, findings, seed=seed)
     readings = [read_report(row.report) for row in rows]
-    by_seed = {str(one): _macro(rows, said, shown, one) for one in sorted({row.spec_sha256 for row in rows})}
+    jobs = sorted({row.spec_sha256 for row in rows})
+    macro_f1_by_job = [_macro_f1_of(job, rows, in_reports, in_images) for job in jobs]
     return {
         **asdict(label_scores(true, made, findings)),
         "shuffled": asdict(floor),
-        "prevalence_in_reports": dict(zip(findings, said.mean(0).tolist(), strict=True)),
-        "prevalence_in_images": dict(zip(findings, shown.mean(0).tolist(), strict=True)),
-        "macro_f1_by_sampling_seed": sorted(by_seed.values()),
-        "reports_in_grammar": float(np.mean([one.in_grammar for one in readings])),
-        "reports_in_grammar_and_consistent": float(np.mean([one.in_grammar and one.consistent for one in readings])),
+        "prevalence_in_reports": dict(zip(findings, in_reports.mean(0).tolist(), strict=True)),
+        "prevalence_in_images": dict(zip(findings, in_images.mean(0).tolist(), strict=True)),
+        "macro_f1_by_sampling_seed": sorted(macro_f1_by_job),
+        "reports_in_grammar": float(np.mean([reading.in_grammar for reading in readings])),
+        "reports_in_grammar_and_consistent": float(
+            np.mean([reading.in_grammar and reading.consistent for reading in readings])
+        ),
         "distinct_reports": len({row.report for row in rows}) / len(rows),
         "mean_agreement_nats_per_token": float(
             np.nanmean([np.nan if row.agreement is None else row.agreement for row in rows])
@@ -174,16 +173,7 @@ def _pair_figures(rows: list[Row], probe: Probe, task: Task, seed: int) -> dict[
     }
 
 
-def _macro(rows: list[Row], said: np.ndarray, shown: np.ndarray, job: str) -> float:
-    mine = np.array([row.spec_sha256 == job for row in rows])
-    names = [str(index) for index in range(said.shape[1])]
-    return float(label_scores(said[mine], shown[mine], names).macro_f1)
-
-
-def headline(figures: Mapping[str, Any]) -> list[str]:
-    """One line per domain and task, for a terminal."""
-    return [
-        f"{domain} {task}: {section[task]['macro_f1']:.3f}"
-        for domain, section in sorted(figures["domains"].items())
-        for task in TASKS
-    ]
+def _macro_f1_of(job: str, rows: list[Row], in_reports: Labels, in_images: Labels) -> float:
+    """Macro F1 of the rows of one job, that is, of one sampling seed."""
+    chosen = np.array([row.spec_sha256 == job for row in rows])
+    return macro_f1(in_reports[chosen], in_images[chosen])

@@ -5,42 +5,41 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from medim_forge.generator.records import Task
 from medim_forge.generator.templates import render
-from medim_forge.model.checkpoint import load, read_config
-
-TASKS = ("joint", "report_to_image", "image_to_report")
+from medim_forge.model import checkpoint
 
 
-def write_model_card(path: Path, figures: Mapping[str, Any], checkpoint: Path) -> None:
+def write_model_card(path: Path, figures: Mapping[str, Any], folder: Path) -> None:
     """The card of a checkpoint folder is written.
 
     Args:
         path: of the card.
         figures: `evaluation.json`.
-        checkpoint: the folder that was measured.
+        folder: the checkpoint that was measured.
     """
-    parts = load(checkpoint)
+    parts = checkpoint.load(folder)
     facts = {
         "backbone_parameters": sum(p.numel() for p in parts.backbone.parameters()),
-        "tokenizer_parameters": sum(p.numel() for one in parts.image_tokenizers for p in one.parameters()),
+        "tokenizer_parameters": sum(p.numel() for tokenizer in parts.image_tokenizers for p in tokenizer.parameters()),
     }
     text = render(
         "model_card.md.j2",
         figures=figures,
-        config=read_config(checkpoint),
+        config=parts.config,
         facts=facts,
-        tasks=TASKS,
-        training=training_line(checkpoint),
+        tasks=get_args(Task),
+        training=training_line(folder),
         sampling=", ".join(f"{key} {value}" for key, value in sorted(figures["sampling"].items())),
     )
     path.write_text(text, encoding="utf-8")
 
 
-def training_line(checkpoint: Path) -> str:
+def training_line(folder: Path) -> str:
     """How it was trained, in one line, from `card.json`."""
-    path = checkpoint / "card.json"
+    path = folder / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     training = card.get("training")
     if not training:

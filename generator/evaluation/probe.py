@@ -58,9 +58,10 @@ class ProbeNet(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits [N, F] of images float32 [N, C, H, W] in [-1, 1]."""
-        seen = self.body(x_NCHW)
-        read: Tensor = self.head(torch.cat([self.fields(seen).flatten(1), seen.amax(dim=(2, 3))], dim=1))
-        return read
+        features = self.body(x_NCHW)
+        pooled = torch.cat([self.fields(features).flatten(1), features.amax(dim=(2, 3))], dim=1)
+        logits_NF: Tensor = self.head(pooled)
+        return logits_NF
 
 
 class Probe:
@@ -80,8 +81,8 @@ class Probe:
         """Float32 [N, F] for images uint8 [N, H, W] or [N, H, W, C]."""
         with torch.inference_mode():
             parts = [self.net(to_input(torch.from_numpy(images[at : at + 256]))) for at in range(0, len(images), 256)]
-            read: NDArray[np.float32] = torch.sigmoid(torch.cat(parts)).numpy()
-        return read
+            probabilities: NDArray[np.float32] = torch.sigmoid(torch.cat(parts)).numpy()
+        return probabilities
 
     def predict(self, images: Images) -> Labels:
         """Bool [N, F]: which findings each image shows."""
@@ -117,7 +118,7 @@ def train_probe(domain: str, reconstruct: Reconstruct, *, seed: int, images: int
 
     Args:
         domain: `chest_xray` or `pathology`.
-        reconstruct: the image tokenizer there and back, on batches uint8 [N, H, W] or [N, H, W, C].
+        reconstruct: images through the image tokenizer and back, on batches uint8 [N, H, W] or [N, H, W, C].
         seed: of weights, order and shifts.
         images: phantoms drawn, at least one batch.
         passes: over them.

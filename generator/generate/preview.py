@@ -17,7 +17,7 @@ from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.inputs import PhantomInputs
 from medim_forge.generator.plan import make_plan, read_spec
-from medim_forge.generator.plan.cost import Estimate, batch_rows, priced
+from medim_forge.generator.plan.cost import Cost, batch_rows, priced
 from medim_forge.generator.plan.plan import deal
 from medim_forge.generator.shards import Parts
 from medim_forge.generator.shards.make import run_shard
@@ -47,7 +47,7 @@ class Preview:
     device: str
     seconds_per_pair: float
     fitting_batch: int | None
-    cost: Estimate
+    cost: Cost
 
 
 def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts | None = None) -> Preview:

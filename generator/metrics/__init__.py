@@ -1,4 +1,4 @@
-"""Numbers from arrays: scores of labels, and confidence intervals of what experiments measure."""
+"""Figures from arrays: scores of labels, and confidence intervals of what experiments measure."""
 
 from medim_forge.generator.metrics.bootstrap import ArmDraws, Estimate, interval, resamples
 from medim_forge.generator.metrics.labels import (

@@ -73,11 +73,13 @@ def f1_draws(true_NF: Labels, predicted_SNF: NDArray[np.bool_], draws: Resamples
     Returns:
         Float64 [B, F].
     """
+    # Hits, predictions and truths of every draw, as counts weighted by how often each item was drawn.
     by_item = predicted_SNF.transpose(1, 0, 2)
     hits_BSF = counted(by_item & true_NF[:, None, :], draws)
     predicted_BSF = counted(by_item, draws)
     true_BF = draws.items @ true_NF.astype(np.float64)
     f1_BSF = f1_of(hits_BSF, np.broadcast_to(true_BF[:, None, :], hits_BSF.shape), predicted_BSF)
+    # The mean over seeds, weighted by how often each was drawn.
     drawn_BF: Numbers = (draws.seeds[:, :, None] * f1_BSF).sum(axis=1)
     return drawn_BF / len(predicted_SNF)
 

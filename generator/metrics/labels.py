@@ -1,4 +1,4 @@
-"""Agreement of two label matrices: F1 by finding, macro and micro, prevalence, exact match, floor of shuffled pairs.
+"""Agreement of two label matrices: F1 by finding, macro and micro, prevalence, exact match, and the negative control.
 
 Shapes: bool [N, F] with N items and F findings. F1 is 0 where a finding is in neither matrix, as scikit-learn's
 `zero_division=0` has it, so that a collapsed model cannot gain from findings it never shows.
@@ -41,7 +41,7 @@ class LabelScores:
 
 @dataclass(frozen=True, kw_only=True)
 class ShuffledFloor:
-    """What pairs that do not belong together score: mean over permutations of the items of one side.
+    """What mismatched pairs score, the negative control: mean over permutations of the items of one side.
 
     Attributes:
         permutations: how many.
@@ -58,7 +58,7 @@ class ShuffledFloor:
 
 def label_matrix(found: Sequence[Collection[str]], findings: Sequence[str]) -> Labels:
     """Bool [N, F]: item n has finding f. Findings outside the list (of another domain) are left out."""
-    return np.array([[name in one for name in findings] for one in found], dtype=np.bool_).reshape(-1, len(findings))
+    return np.array([[name in item for name in findings] for item in found], dtype=np.bool_).reshape(-1, len(findings))
 
 
 def f1_of(hits: Numbers, true: Numbers, predicted: Numbers) -> Numbers:
@@ -105,7 +105,7 @@ def label_scores(true_NF: Labels, predicted_NF: Labels, findings: Sequence[str])
 def shuffled_floor(
     true_NF: Labels, predicted_NF: Labels, findings: Sequence[str], *, seed: int, permutations: int = 100
 ) -> ShuffledFloor:
-    """The scores left when items of one side are permuted: what prevalence alone earns.
+    """The scores of mismatched pairs, whose one side is permuted: what prevalence alone earns.
 
     Args:
         true_NF: labels of one side.

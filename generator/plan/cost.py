@@ -20,7 +20,7 @@ _BACKBONE_SIZES = ("hidden_size", "layers", "heads", "head_dim", "kv_heads", "in
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Cost:
     """What a job will cost.
 
     Attributes:
@@ -34,7 +34,7 @@ class Estimate:
     gpu_hours: float
 
 
-def estimate(plan: Plan) -> Estimate:
+def estimate(plan: Plan) -> Cost:
     """The cost of a job by FLOPs.
 
     Raises:
@@ -49,13 +49,13 @@ def estimate(plan: Plan) -> Estimate:
     return priced(plan, wasted * rows_per_pair(spec) * row_flops(spec) / speed)
 
 
-def priced(plan: Plan, seconds_per_pair: float) -> Estimate:
+def priced(plan: Plan, seconds_per_pair: float) -> Cost:
     """The cost of a job whose replicas take so long for a pair."""
     compute = plan.spec.compute
     at_work = min(compute.replicas, plan.shards)
     hours = seconds_per_pair * plan.pairs / at_work / 3600
     gpus = compute.gpus_per_replica if uses_gpu(plan.spec) else 0.0
-    return Estimate(seconds_per_pair=seconds_per_pair, hours=hours, gpu_hours=hours * at_work * gpus)
+    return Cost(seconds_per_pair=seconds_per_pair, hours=hours, gpu_hours=hours * at_work * gpus)
 
 
 def batch_rows(pairs: int, batch_size: int) -> int:

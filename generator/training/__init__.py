@@ -1,1 +1,5 @@
-"""How a checkpoint is trained: data, image tokenizers, backbone, and the job that runs them in turn."""
+"""A checkpoint is trained on phantoms, from scratch or from another checkpoint."""
+
+from medim_forge.generator.training.job import run
+
+__all__ = ["run"]

@@ -129,6 +129,7 @@ class Objective(nn.Module):
             x0_BS[:, :slots],
             report_weight_BT,
         )
+        # Each domain's rows are scored against its own codes, and weigh by their number.
         image, row = read_BSD.new_zeros((), dtype=torch.float32), 0
         for (start, stop), count in self.parts:
             logits = functional.linear(read_BSD[row : row + count, slots:], head_VD[start:stop])
@@ -150,9 +151,10 @@ def draw_batch(
 
 
 def _tensors(x0: NDArray[np.int64], batch: Corrupted, device: str) -> tuple[Tensor, ...]:
+    """A corrupted batch as the arguments of `Objective`."""
     return tuple(
-        torch.from_numpy(np.ascontiguousarray(a)).to(device)
-        for a in (batch.xt, x0, batch.t, batch.report_weight, batch.image_weight)
+        torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        for array in (batch.xt, x0, batch.t, batch.report_weight, batch.image_weight)
     )
 
 
@@ -261,6 +263,7 @@ def _batch(
 
 @torch.no_grad()
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """The averaged weights are one step closer to those of the model."""
     targets: list[Tensor] = list(average.parameters())
     sources = [p.detach() for p in model.parameters()]
     torch._foreach_lerp_(targets, sources, 1 - decay)

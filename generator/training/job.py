@@ -16,6 +16,7 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.events import OnEvent, note
 from medim_forge.generator.jobspec import TrainSpec
 from medim_forge.generator.phantoms import OPENING
+from medim_forge.generator.store import SUCCESS
 from medim_forge.generator.training.backbone import BackbonePlan, Encoded, train_backbone
 from medim_forge.generator.training.data import (
     TRAIN_SEEDS,
@@ -43,7 +44,7 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     """
     out = Path(spec.output.dir)
     _claim(out, spec)
-    if (out / "_SUCCESS").exists():
+    if (out / SUCCESS).exists():
         return out / "checkpoint"
     torch.set_num_threads(spec.threads)
     text = report_tokenizer()
@@ -61,7 +62,7 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     backbone = _backbone(spec, sizes, data, held_out, out, log)
     made = checkpoint.Checkpoint(config=sizes, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
     checkpoint.save(out / "checkpoint", made, card=_card(spec))
-    (out / "_SUCCESS").touch()
+    (out / SUCCESS).touch()
     return out / "checkpoint"
 
 
@@ -115,6 +116,8 @@ def _fixed(spec: TrainSpec) -> Mapping[str, object]:
 
 
 def _log_to(out: Path, on_event: OnEvent) -> Callable[[str], None]:
+    """What takes a line at a time, into `training.log` and as an event."""
+
     def log(line: str) -> None:
         with (out / "training.log").open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
@@ -148,6 +151,7 @@ def _image_tokenizer(spec: TrainSpec, sizes: MedimConfig, index: int, out: Path,
 
 
 def _stored(sizes: MedimConfig, index: int, folder: Path) -> Vqgan:
+    """A trained tokenizer whose weights were rounded as a checkpoint rounds them."""
     model = Vqgan(sizes.image_tokenizers[index])
     model.load_state_dict(
         {name: tensor.half().float() for name, tensor in load_file(folder / "weights.safetensors").items()}
@@ -158,6 +162,7 @@ def _stored(sizes: MedimConfig, index: int, folder: Path) -> Vqgan:
 def _encoded(
     domain: str, rows: int, first_seed: int, tokenizer: Vqgan, text: ReportTokenizer, sizes: MedimConfig, out: Path
 ) -> Encoded:
+    """Phantoms of a domain as ids, made once and then read from the folder's `data/`."""
     path = out / "data" / f"encoded_{domain}_{first_seed}_{rows}.npz"
     if path.exists():
         with np.load(path) as stored:
@@ -175,6 +180,7 @@ def _encoded(
 
 
 def _card(spec: TrainSpec) -> Mapping[str, object]:
+    """What card.json says of how the checkpoint was trained."""
     return {
         "name": spec.name,
         "seed": spec.seed,

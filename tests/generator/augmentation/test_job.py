@@ -9,7 +9,7 @@ import pytest
 from medim_forge.generator.augmentation import arms
 from medim_forge.generator.augmentation import job as augment
 from medim_forge.generator.augmentation.classifier import LabelledSet
-from medim_forge.generator.augmentation.tables import Outcome, markdown, verdict
+from medim_forge.generator.augmentation.tables import Comparison, markdown, verdict
 from medim_forge.generator.errors import SpecError, StoreError
 from medim_forge.generator.jobspec.augment import ARMS, UNSEEN_SEEDS
 from medim_forge.generator.jobspec.load import parse_spec, to_yaml
@@ -167,7 +167,7 @@ def test_the_embedded_job_runs_first_into_the_output_folder(tmp_path, monkeypatc
         jobs.append((job, local))
         finish_tiny(tmp_path / "out" / "synthetic")
 
-    monkeypatch.setattr("medim_forge.generator.generate.run_job", run_job)
+    monkeypatch.setattr("medim_forge.generator.augmentation.job.run_job", run_job)
     spec = a_spec(tmp_path / "out", synthetic={"generate": GENERATE})
     out = augment.run(spec, local=True)
     assert (out / "_SUCCESS").exists()
@@ -212,12 +212,12 @@ def test_a_wrong_spec_is_refused_with_its_key(tmp_path, changes, message):
     assert "small.yaml" in str(raised.value)
 
 
-def outcome(**error_by_arm):
+def comparison(**error_by_arm):
     random = np.random.default_rng(0)
     true = random.random((400, 3)) < 0.4
     noise = random.random((4, 400, 3))
     predicted = {arm: (100, true ^ (noise < error)) for arm, error in error_by_arm.items()}
-    return Outcome.of(("a", "b", "c"), true, predicted, draws=200, seed=0)
+    return Comparison.of(("a", "b", "c"), true, predicted, draws=200, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -230,16 +230,16 @@ def outcome(**error_by_arm):
     ],
 )
 def test_the_verdict_follows_the_intervals(synthetic, duplicated, said):
-    made = outcome(real=0.2, real_synthetic=synthetic, real_duplicated=duplicated, real_shuffled=0.4)
+    made = comparison(real=0.2, real_synthetic=synthetic, real_duplicated=duplicated, real_shuffled=0.4)
     assert verdict(made).startswith(f"Synthetic pairs {said}: macro F1 ")
     assert "their pairing of image and report matters" in verdict(made)
 
 
 def test_shuffled_reports_that_do_as_well_are_said_so():
-    made = outcome(real=0.2, real_synthetic=0.1, real_shuffled=0.1)
+    made = comparison(real=0.2, real_synthetic=0.1, real_shuffled=0.1)
     assert "their pairing cannot be shown to matter" in verdict(made)
 
 
 def test_without_synthetic_pairs_the_verdict_says_so():
-    assert verdict(outcome(real=0.2)).startswith("No arm holds synthetic pairs")
-    assert "| real only | 100 |" in markdown(outcome(real=0.2), "title", ["a fact"])
+    assert verdict(comparison(real=0.2)).startswith("No arm holds synthetic pairs")
+    assert "| real only | 100 |" in markdown(comparison(real=0.2), "title", ["a fact"])

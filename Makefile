@@ -34,6 +34,7 @@ quickstart: $(INSTALLED)
 	@echo "dataset card:  $(OUT)/README.md"
 
 test: $(INSTALLED)
+	@.ci/packages
 	$(BIN)/python -m pytest -m "not gpu"
 
 test-fast: $(INSTALLED)

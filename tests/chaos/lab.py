@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,9 +24,9 @@ from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.jobspec.load import to_yaml
 from medim_forge.generator.store.places import committed
 from medim_forge.generator.store.protocol import SUCCESS
+from tests.doubles.ray_driver import start_driver
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 from tests.doubles.tiny_jobs import FAULTY, run_here, tiny_job
 from tests.doubles.toy_replica import content_of, set_faults
@@ -36,19 +35,6 @@ from tests.generator.conftest import RAY_TOKEN
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 12
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-DRIVER = """
-import sys
-from generator.cli import exit_code
-from generator.errors import MedimError
-from generator.job import run_job
-from generator.spec import load_spec
-from tests.generator.tiny_jobs import FAULTY
-try:
-    run_job(load_spec(sys.argv[1]), local=False, on_event=lambda one: print(one.message, flush=True), parts=FAULTY)
-except MedimError as error:
-    print(error, flush=True)
-    sys.exit(exit_code(error))
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,14 +118,8 @@ class Lab:
     def driver(self, spec: GenerateSpec) -> subprocess.Popen[str]:
         """The job runs in a process of its own, on the same cluster."""
         path = self.folder / f"{Path(spec.output.dir).name}.yaml"
-        path.write_text(to_yaml(spec))
-        return subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(path)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": self.cluster.address},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        ours = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+        return start_driver("faulty", spec, path, **{**ours, "RAY_ADDRESS": self.cluster.address})
 
     def heard(self, words: str) -> str:
         """The first thing said that has these words."""
@@ -229,17 +209,6 @@ def laboratory() -> Iterator[Lab]:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_for_line(process: subprocess.Popen[str], *beginnings: str) -> list[str]:
-    """What a driver said up to the first line that begins so."""
-    assert process.stdout is not None
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if line.startswith(beginnings):
-            return said
-    raise AssertionError(f"the driver ended first: {''.join(said)}")
 
 
 def killed(process: subprocess.Popen[str]) -> int:

@@ -17,7 +17,8 @@ from medim_forge.generator.events import JobEvent
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.store.places import committed
 from medim_forge.generator.store.protocol import SUCCESS
-from tests.chaos.lab import Ending, Lab, Scenarios, killed, wait_for_line
+from tests.chaos.lab import Ending, Lab, Scenarios, killed
+from tests.doubles.ray_driver import said_until_a_commit
 from tests.doubles.toy_replica import set_faults
 
 
@@ -83,7 +84,7 @@ def driver_is_killed(lab: Lab) -> tuple[GenerateSpec, Ending]:
     """the driver gets SIGKILL mid-run, and the command is run again"""
     spec = lab.job("driver", {"at": "generate", "do": "hang", "pair": 9})
     process = lab.driver(spec)
-    wait_for_line(process, "shard ")
+    said_until_a_commit(process)
     code = killed(process)
     there = len(committed(lab.folder / "driver"))
     assert code == -signal.SIGKILL

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +17,9 @@ from medim_forge.generator.errors import QuarantineError, ReplicaError, Resource
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.jobspec.load import load_spec, to_yaml
+from medim_forge.generator.jobspec.load import load_spec
 from medim_forge.generator.store.places import committed
+from tests.doubles.ray_driver import said_until_a_commit, start_driver
 from tests.doubles.toy_replica import PARTS, content_of, fired, set_faults, toy_job
 
 pytestmark = [
@@ -29,20 +28,6 @@ pytestmark = [
     # Ray leaves sockets and files for its own shutdown to close.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-DRIVER = """
-import sys
-from generator.cli import exit_code
-from generator.errors import MedimError
-from generator.job import run_job
-from generator.spec import load_spec
-from tests.generator.toy_replica import PARTS
-try:
-    run_job(load_spec(sys.argv[1]), local=False, on_event=lambda one: print(one.message, flush=True), parts=PARTS)
-except MedimError as error:
-    print(error, flush=True)
-    sys.exit(exit_code(error))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -180,36 +165,13 @@ def test_the_network_itself_makes_the_same_bytes_on_two_replicas_and_each_pair_a
         assert len(reproduce(tmp_path / "ray", row["pair_id"]).files) == 2
 
 
-def driver(spec: GenerateSpec, folder: Path, repository: Path, **environment: str) -> subprocess.Popen[str]:
-    path = folder / "job.yaml"
-    path.write_text(to_yaml(spec))
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(path)],
-        env={**inherited, "PYTHONPATH": str(repository), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def wait_for_commit(process: subprocess.Popen[str]) -> list[str]:
-    """What the driver said up to its first committed shard."""
-    assert process.stdout is not None
-    said: list[str] = []
-    for line in process.stdout:
-        said.append(line)
-        if line.startswith("shard ") and "kept" in line:
-            return said
-    raise AssertionError(f"the driver ended before it committed a shard: {''.join(said)}")
-
-
-def test_a_driver_killed_mid_run_loses_and_doubles_nothing(job, tmp_path, ray_address, on_ray, truth, repository):
+def test_a_driver_killed_mid_run_loses_and_doubles_nothing(job, tmp_path, ray_address, on_ray, truth):
     spec = job()
     set_faults(spec, {"at": "generate", "do": "sleep", "seconds": 0.7})
     token = os.environ["RAY_AUTH_TOKEN"]
-    process = driver(spec, tmp_path, repository, RAY_ADDRESS=ray_address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
-    wait_for_commit(process)
+    environment = {"RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    process = start_driver("toy", spec, tmp_path / "job.yaml", **environment)
+    said_until_a_commit(process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -222,14 +184,14 @@ def test_a_driver_killed_mid_run_loses_and_doubles_nothing(job, tmp_path, ray_ad
     assert not (tmp_path / "out" / ".tmp").exists()
 
 
-def test_sigterm_drains_a_private_ray_and_leaves_nothing_behind(job, tmp_path, truth, repository):
+def test_sigterm_drains_a_private_ray_and_leaves_nothing_behind(job, tmp_path, truth):
     spec = job()
     set_faults(spec, {"at": "generate", "do": "sleep", "seconds": 0.7})
     with tempfile.TemporaryDirectory(prefix="mt-", dir="/tmp") as scratch:
         home = tmp_path / "home"
         home.mkdir()
-        process = driver(spec, tmp_path, repository, TMPDIR=scratch, HOME=str(home))
-        said = wait_for_commit(process)
+        process = start_driver("toy", spec, tmp_path / "job.yaml", TMPDIR=scratch, HOME=str(home))
+        said = said_until_a_commit(process)
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=120)
         assert process.returncode == 143, "".join(said) + rest

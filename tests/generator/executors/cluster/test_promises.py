@@ -19,6 +19,7 @@ from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import to_yaml
 from medim_forge.generator.store.places import committed
+from tests.doubles.ray_driver import said_until_a_commit, start_driver
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 from tests.doubles.tiny_jobs import FAULTY, run_here, tiny_job
 from tests.doubles.toy_replica import content_of, fired, set_faults
@@ -29,14 +30,6 @@ pytestmark = [
     # Ray leaves sockets and files for its own shutdown to close.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-DRIVER = """
-import sys
-from generator.job import run_job
-from generator.spec import load_spec
-from tests.generator.tiny_jobs import FAULTY
-run_job(load_spec(sys.argv[1]), local=False, on_event=lambda one: print(one.message, flush=True), parts=FAULTY)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +106,12 @@ def test_a_driver_that_is_killed_mid_run_loses_and_doubles_nothing(job, tmp_path
     spec = job(replicas=1)
     # The fourth shard never ends, so that the kill comes mid-run however slow this machine is.
     set_faults(spec, {"at": "generate", "do": "sleep", "seconds": 500, "pair": 7})
-    path = tmp_path / "job.yaml"
-    path.write_text(to_yaml(spec))
-    environment = {**os.environ, "RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "token"}
-    command = [sys.executable, "-c", DRIVER, str(path)]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if line.startswith("shard ") and "kept" in line:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL, "".join(said)
+    token = os.environ["RAY_AUTH_TOKEN"]
+    environment = {"RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    with start_driver("faulty", spec, tmp_path / "job.yaml", **environment) as process:
+        said_until_a_commit(process)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     there = committed(tmp_path / "out")
     assert 1 <= len(there) <= 3, "the kill must come mid-run"
     stamps = {index: (tmp_path / f"out/shards/{index:06d}/_shard.json").stat().st_mtime_ns for index in there}

@@ -19,7 +19,8 @@ from medim_forge.generator.files import Source
 from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan, make_plan, plan_record, read_plan, read_spec
-from medim_forge.generator.plan.stored import check_plan, differences, with_rounds
+from medim_forge.generator.plan.rounds import with_rounds
+from medim_forge.generator.plan.stored import check_plan, differences
 from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.shards import Parts
 from medim_forge.generator.shards.compare import RELATIVE_REASONS, RELATIVE_SCORES

@@ -20,7 +20,7 @@ from medim_forge.generator.finalise.restored import RESTORED
 from medim_forge.generator.finalise.view import DATA
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import read_spec
-from medim_forge.generator.plan.stored import ROUNDS
+from medim_forge.generator.plan.rounds import ROUNDS
 from medim_forge.generator.records import ReplicaFacts, ShardRecord
 from medim_forge.generator.store import RECORD, Store, shard_name, store_at
 

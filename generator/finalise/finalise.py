@@ -22,7 +22,7 @@ from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.balance import BalanceSection
 from medim_forge.generator.jobspec.sections import FilterSection
 from medim_forge.generator.plan import Plan
-from medim_forge.generator.plan.stored import round_name
+from medim_forge.generator.plan.rounds import round_name
 from medim_forge.generator.records import FileRecord, ReplicaFacts
 from medim_forge.generator.selection import view_policy
 from medim_forge.generator.selection.rows import control_rows

@@ -109,10 +109,10 @@ def sample(rng: np.random.Generator) -> ChestParams:
 
 
 def _sample_once(rng: np.random.Generator) -> ChestParams:
-    sick = rng.random() >= _NORMAL
+    abnormal = rng.random() >= _NORMAL
 
     def present(name: str) -> bool:
-        return bool(rng.random() < _CHANCE[name]) and sick
+        return bool(rng.random() < _CHANCE[name]) and abnormal
 
     grade = _choice(rng, tuple(_HEART_RATIO)) if present("cardiomegaly") else ""
     ctr = _HEART_RATIO[grade] + rng.uniform(-0.01, 0.01) if grade else rng.uniform(0.42, 0.48)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters import build_filters
 from medim_forge.generator.inputs import count_inputs, digest_inputs
+from medim_forge.generator.inputs.words import with_words
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan.prompts import check_prompts, compose
 from medim_forge.generator.plan.quotas import check_balance
@@ -67,7 +69,7 @@ class Plan:
     @property
     def pairs(self) -> int:
         """How many pairs, those of the rounds too."""
-        return self.planned + sum(len(one.repeats) for one in self.rounds)
+        return self.planned + sum(len(added.repeats) for added in self.rounds)
 
     @property
     def shards(self) -> int:
@@ -78,10 +80,10 @@ class Plan:
 
     def extended(self, repeats: NDArray[np.int64], replacements: int) -> Plan:
         """The plan with one more round; see `Round`."""
-        one = Round(
+        added = Round(
             number=len(self.rounds) + 1, first_shard=self.shards, repeats=repeats, replacements=int(replacements)
         )
-        return replace(self, rounds=(*self.rounds, one))
+        return replace(self, rounds=(*self.rounds, added))
 
     def shard(self, index: int) -> Shard:
         """The shard of this index; given images and reports are filled in by `load_inputs`.
@@ -92,9 +94,10 @@ class Plan:
         if not 0 <= index < self.shards:
             raise IndexError(f"shard {index}: the plan has shards 0 to {self.shards - 1}")
         size = self.spec.compute.pairs_per_shard
-        first, end = self._room(index)
+        first, end = self._stretch(index)
         indices = range(index * size, min((index + 1) * size, first * size + end))
-        return Shard(index=index, task=self.spec.task, requests=tuple(self.request(one) for one in indices))
+        requests = tuple(self.request(pair_index) for pair_index in indices)
+        return Shard(index=index, task=self.spec.task, requests=requests)
 
     def __iter__(self) -> Iterator[Shard]:
         """Every shard in order."""
@@ -135,8 +138,8 @@ class Plan:
         found = self._round_of(pair_index)
         if found is None:
             return pair_index
-        one, place = found
-        return int(one.repeats[place]) if place < one.replacements else None
+        its_round, place = found
+        return int(its_round.repeats[place]) if place < its_round.replacements else None
 
     def entry(self, pair_index: int) -> int | None:
         """The position in `prompts` of what a pair was asked for; None for a job with inputs.
@@ -148,7 +151,8 @@ class Plan:
 
     def entries(self) -> NDArray[np.int64]:
         """Pairs asked for by position in `prompts`, rounds included; empty for a job with inputs."""
-        origins = [self._dealt, *(self._dealt[one.repeats] for one in self.rounds if self.spec.inputs is None)]
+        rounds = self.rounds if self.spec.inputs is None else ()
+        origins = [self._dealt, *(self._dealt[added.repeats] for added in rounds)]
         return np.bincount(np.concatenate(origins), minlength=len(self.spec.prompts)).astype(np.int64)
 
     def of_entry(self, entry: int) -> NDArray[np.int64]:
@@ -176,13 +180,13 @@ class Plan:
         """The index of the shard that holds a pair."""
         return pair_index // self.spec.compute.pairs_per_shard
 
-    def _room(self, shard: int) -> tuple[int, int]:
+    def _stretch(self, shard: int) -> tuple[int, int]:
         """The first shard of the plan or round that a shard belongs to, and the pairs of that."""
-        number = bisect_right([one.first_shard for one in self.rounds], shard)
+        number = bisect_right([added.first_shard for added in self.rounds], shard)
         if number == 0:
             return 0, self.planned
-        one = self.rounds[number - 1]
-        return one.first_shard, len(one.repeats)
+        its_round = self.rounds[number - 1]
+        return its_round.first_shard, len(its_round.repeats)
 
     def _round_of(self, pair_index: int) -> tuple[Round, int] | None:
         """The round of a pair and its place in it; None for a planned pair.
@@ -191,13 +195,13 @@ class Plan:
             IndexError: the plan has no such pair.
         """
         size = self.spec.compute.pairs_per_shard
-        first, count = self._room(self.shard_of(pair_index))
+        first, count = self._stretch(self.shard_of(pair_index))
         place = pair_index - first * size
         if not 0 <= place < count:
             raise IndexError(f"pair {pair_index}: the plan has {self.pairs} pairs in {self.shards} shards")
         if first == 0:
             return None
-        return next(one for one in self.rounds if one.first_shard == first), place
+        return next(added for added in self.rounds if added.first_shard == first), place
 
     def _prompt(self, pair_index: int, seed: int) -> Prompt:
         if self.spec.inputs is not None:
@@ -214,9 +218,6 @@ def make_plan(spec: GenerateSpec) -> Plan:
     Raises:
         SpecError: inputs, findings, kinds of pairs or filter options that do not exist, or a budget below the plan.
     """
-    from medim_forge.generator.filters import build_filters
-    from medim_forge.generator.inputs.words import with_words
-
     check_prompts(spec.prompts, spec.source)
     try:
         build_filters(with_words(spec))

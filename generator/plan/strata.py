@@ -83,7 +83,7 @@ class QuotaResult:
         return self.kept is None or self.data >= self.kept
 
     def record(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The quota as the manifest records it."""
         return {"name": self.name, "kept": self.kept, "at_most": self.at_most, "data": self.data, "met": self.met}
 
 
@@ -91,8 +91,8 @@ def quota_results(plan: Plan, data: Mapping[Stratum, int]) -> tuple[QuotaResult,
     """What became of the job's quotas, in its order."""
     quotas = plan.spec.balance.quotas if plan.spec.balance else ()
     return tuple(
-        QuotaResult(name=str(one), kept=one.kept, at_most=one.at_most, data=data.get(stratum_of(one, plan), 0))
-        for one in quotas
+        QuotaResult(name=str(quota), kept=quota.kept, at_most=quota.at_most, data=data.get(stratum_of(quota, plan), 0))
+        for quota in quotas
     )
 
 
@@ -111,7 +111,8 @@ def balance_record(plan: Plan, ruled: Plan, data: Mapping[Stratum, int]) -> dict
         "planned": plan.planned,
         "made": plan.pairs,
         "rounds": [
-            {"round": one.number, "pairs": len(one.repeats), "replacements": one.replacements} for one in plan.rounds
+            {"round": added.number, "pairs": len(added.repeats), "replacements": added.replacements}
+            for added in plan.rounds
         ],
-        "quotas": [one.record() for one in quota_results(ruled, data)],
+        "quotas": [result.record() for result in quota_results(ruled, data)],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from medim_forge.generator.events import Progress
 from medim_forge.generator.plan import Plan
-from medim_forge.generator.plan.stored import round_name, round_text, with_round, with_rounds
+from medim_forge.generator.plan.rounds import round_name, round_text, with_round, with_rounds
 from medim_forge.generator.plan.strata import quota_results
 from medim_forge.generator.records import Shard
 from medim_forge.generator.selection.census import Census, take_census

@@ -153,12 +153,12 @@ def _index(store: Store, name: str, state: tuple[int, ...]) -> Mapping[str, tupl
     with _opened(store, name) as stream:
         if name.endswith(".tar"):
             with tarfile.open(fileobj=stream, mode="r:") as tar:
-                return {one.name: (one.offset_data, one.size) for one in tar.getmembers()}
+                return {member.name: (member.offset_data, member.size) for member in tar.getmembers()}
         found = {}
         with zipfile.ZipFile(stream) as archive:
-            for one in archive.infolist():
+            for member in archive.infolist():
                 # Only the header in front of the content says where the content starts.
-                stream.seek(one.header_offset)
+                stream.seek(member.header_offset)
                 length, extra = _LOCAL_HEADER.unpack(stream.read(_LOCAL_HEADER.size))
-                found[one.filename] = (one.header_offset + _LOCAL_HEADER.size + length + extra, one.file_size)
+                found[member.filename] = (member.header_offset + _LOCAL_HEADER.size + length + extra, member.file_size)
         return found

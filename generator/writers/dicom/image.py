@@ -1,4 +1,4 @@
-"""The DICOM image of a pair: what the standard asks for, and nothing that nobody knows."""
+"""The DICOM image of a pair: what the standard asks for, and nothing that is not known."""
 
 from __future__ import annotations
 

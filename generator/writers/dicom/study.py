@@ -47,7 +47,7 @@ def base_dataset(provenance: Provenance, pair: Pair, study_uid: str, sop_class: 
     dataset.StudyInstanceUID = study_uid
     dataset.StudyID = str(pair.request.pair_index)
     dataset.StudyDate = _date(provenance)
-    # Nobody knows a time; viewers and DICOMDIR ask for one.
+    # No time is known; viewers and DICOMDIR ask for one.
     dataset.StudyTime = MIDNIGHT
     dataset.StudyDescription = DOMAINS[pair.request.prompt.domain].dicom.study
     dataset.AccessionNumber = ""
@@ -109,7 +109,7 @@ def _synthesizer(provenance: Provenance) -> ContributingEquipment:
 
 
 def _add_patient(dataset: Dataset, provenance: Provenance, pair: Pair) -> None:
-    """Patient module (C.7.1.1): sex and birth date stay empty, since nobody has them."""
+    """Patient module (C.7.1.1): sex and birth date stay empty, since there is no patient who has them."""
     dataset.PatientName = f"Synthetic^{pair.pair_id}"
     dataset.PatientID = f"SYN-{pair.pair_id}"
     dataset.IssuerOfPatientID = _ISSUER

@@ -14,7 +14,8 @@ from medim_forge.generator.finalise.refilter import refilter
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan.plan import make_plan
-from medim_forge.generator.plan.stored import stored_plan, with_rounds
+from medim_forge.generator.plan.rounds import with_rounds
+from medim_forge.generator.plan.stored import stored_plan
 from medim_forge.generator.plan.strata import Stratum
 from medim_forge.generator.selection.census import take_census
 from medim_forge.generator.store.places import store_at

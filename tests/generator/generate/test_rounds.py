@@ -15,7 +15,8 @@ from medim_forge.generator.errors import DrainedError, QuarantineError, StoreErr
 from medim_forge.generator.events import Progress
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.plan.plan import make_plan
-from medim_forge.generator.plan.stored import round_text, stored_plan
+from medim_forge.generator.plan.rounds import round_text
+from medim_forge.generator.plan.stored import stored_plan
 from medim_forge.generator.selection.growth import Growth
 from medim_forge.generator.store.places import committed, store_at
 from medim_forge.generator.store.protocol import SUCCESS

@@ -1,12 +1,11 @@
-"""Runs shards one after the other in this process: no Ray, the same bytes. If the process dies, so does the job."""
+"""Runs shards one after the other in this process, with the same bytes as on Ray. The job dies with the process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from medim_forge.generator.errors import DrainedError
 from medim_forge.generator.events import Progress
-from medim_forge.generator.executors.drain import drain_on_sigterm
+from medim_forge.generator.executors.drain import drain_on_sigterm, drained
 from medim_forge.generator.records import ReplicaFacts, Shard
 from medim_forge.generator.shards import Failure, Schedule, Worker, WorkerSetup
 
@@ -14,20 +13,9 @@ from medim_forge.generator.shards import Failure, Schedule, Worker, WorkerSetup
 def run_local(
     setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
 ) -> ReplicaFacts:
-    """Every outstanding shard is committed.
+    """Every outstanding shard is committed; arguments and errors are those of `run_shards`.
 
-    Args:
-        setup: what the replica gets.
-        schedule: the missing shards.
-        shard_of: the plan.
-        progress: is told of every shard.
-
-    Returns:
-        What made them.
-
-    Raises:
-        DrainedError: SIGTERM came; the shard that ran was finished.
-        MedimError: the job cannot go on.
+    After a failure the next attempt gets a fresh worker, because the replica may be what is broken.
     """
     worker = Worker(setup)
     facts = worker.start()
@@ -48,5 +36,5 @@ def run_local(
                 if outcome.record:
                     progress.committed(outcome.record)
             if draining.is_set() and schedule.unfinished:
-                raise DrainedError(f"stopped on SIGTERM, {schedule.left}; run the same command to go on.")
+                raise drained(schedule.left)
     return facts

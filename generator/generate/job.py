@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from medim_forge.generator.errors import QuarantineError, StoreError
 from medim_forge.generator.events import OnEvent, Progress
+from medim_forge.generator.executors import run_shards
 from medim_forge.generator.files import is_url
 from medim_forge.generator.finalise import finalise, read_manifest
 from medim_forge.generator.finalise.finalise import standing_rules
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
-from medim_forge.generator.records import ReplicaFacts, Shard, ShardRecord
+from medim_forge.generator.records import ReplicaFacts, ShardRecord
 from medim_forge.generator.selection import Growth
 from medim_forge.generator.shards import Parts, Schedule, WorkerSetup
 from medim_forge.generator.shards.worker import imported
@@ -93,7 +94,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         store.remove(SUCCESS)
         setup = WorkerSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
         schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
-        facts = _execute(setup, schedule, growth.shard, progress, local=local)
+        facts = run_shards(setup, schedule, growth.shard, progress, local=local)
     made, plan = growth.plan.shards - len(done), growth.plan
     if missing or not store.exists(SUCCESS):
         progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
@@ -103,18 +104,6 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         finalise(store, spec, plan, facts, rules)
     _settle(store, spec, progress.sick)
     return _result(store, made)
-
-
-def _execute(
-    setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress, *, local: bool
-) -> ReplicaFacts:
-    if local:
-        from medim_forge.generator.executors.local import run_local
-
-        return run_local(setup, schedule, shard_of, progress)
-    from medim_forge.generator.executors.cluster import run_on_ray
-
-    return run_on_ray(setup, schedule, shard_of, progress)
 
 
 def _checked(store: Store, growth: Growth, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:

@@ -123,11 +123,11 @@ class Lab:
 
     def heard(self, words: str) -> str:
         """The first thing said that has these words."""
-        return next(one for one in self.said if words in one)
+        return next(message for message in self.said if words in message)
 
     def fires(self) -> list[Path]:
         """What faults left behind, oldest first."""
-        return sorted(self.checkpoint.glob("fired-*"), key=lambda one: one.stat().st_mtime_ns)
+        return sorted(self.checkpoint.glob("fired-*"), key=lambda mark: mark.stat().st_mtime_ns)
 
     def go(self) -> None:
         """Whoever waits goes on."""
@@ -166,20 +166,20 @@ def check(lab: Lab, spec: GenerateSpec, ending: Ending) -> None:
     assert set(reasons) == set(ending.missing)
     assert all(reasons[index].startswith(why) for index, why in ending.missing.items()), reasons
     assert all(row["seed"] and row["prompt"] for row in rows)
-    sick = {index // spec.compute.pairs_per_shard for index in ending.missing}
+    failed = {index // spec.compute.pairs_per_shard for index in ending.missing}
     content = content_of(out)
-    expected = {name: digest for name, digest in lab.truth.items() if untouched(name, sick)}
-    assert {name: digest for name, digest in content.items() if untouched(name, sick)} == expected
+    expected = {name: digest for name, digest in lab.truth.items() if untouched(name, failed)}
+    assert {name: digest for name, digest in content.items() if untouched(name, failed)} == expected
     assert (out / SUCCESS).exists() == ending.success
     assert set(committed(out)) == set(range(PAIRS // spec.compute.pairs_per_shard))
     assert verify(out).problems == ()
 
 
-def untouched(name: str, sick: set[int]) -> bool:
-    """Whether a file must be as it would have been: all but what tells of a missing row."""
-    if not sick:
+def untouched(name: str, failed: set[int]) -> bool:
+    """Whether a file must be as it would have been, because it holds nothing of these shards, which miss rows."""
+    if not failed:
         return True
-    return name.startswith("shards/") and int(name.split("/")[1]) not in sick
+    return name.startswith("shards/") and int(name.split("/")[1]) not in failed
 
 
 @contextlib.contextmanager

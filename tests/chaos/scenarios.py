@@ -45,7 +45,7 @@ def actor_dies_with_two_shards(lab: Lab) -> tuple[GenerateSpec, Ending]:
     )
     with lab.gpu_node(gpus=1):
         lab.run(spec)
-    deaths = [one for one in lab.said if "ReplicaDied" in one]
+    deaths = [message for message in lab.said if "ReplicaDied" in message]
     assert len(deaths) == 2, "both shards in flight go down with their replica"
     return spec, Ending(trace=f"{len(deaths)} shards: {deaths[0]}")
 
@@ -114,9 +114,9 @@ def shard_hangs(lab: Lab) -> tuple[GenerateSpec, Ending]:
     return spec, Ending(trace=lab.heard("ShardHung"))
 
 
-def poison_row(lab: Lab) -> tuple[GenerateSpec, Ending]:
+def failing_row(lab: Lab) -> tuple[GenerateSpec, Ending]:
     """a row raises whenever it is made"""
-    spec = lab.job("poison", {"at": "generate", "do": "raise", "pair": 4})
+    spec = lab.job("failing", {"at": "generate", "do": "raise", "pair": 4})
     with pytest.raises(QuarantineError) as caught:
         lab.run(spec)
     return spec, Ending(
@@ -128,7 +128,7 @@ def deadly_row(lab: Lab) -> tuple[GenerateSpec, Ending]:
     """a row crashes its process (segmentation fault) whenever it is made"""
     spec = lab.job("deadly", {"at": "generate", "do": "crash", "pair": 7}, max_retries=0, max_quarantined=1)
     lab.run(spec)
-    deaths = sum("ReplicaDied" in one for one in lab.said)
+    deaths = sum("ReplicaDied" in message for message in lab.said)
     # Whole once, alone twice.
     assert deaths == len(lab.fires()) == 3
     return spec, Ending(trace=f"{deaths} times {lab.heard('ReplicaDied')}", missing={7: "ReplicaDied"})
@@ -195,7 +195,7 @@ SCENARIOS: Scenarios = (
     driver_is_killed,
     two_drivers,
     shard_hangs,
-    poison_row,
+    failing_row,
     deadly_row,
     disk_is_full,
     disk_is_slow,

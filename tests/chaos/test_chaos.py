@@ -26,7 +26,7 @@ def lab():
         yield made
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_nothing_is_lost_or_doubled_when(lab, scenario):
     spec, ending = scenario(lab)
     print(ending.trace)

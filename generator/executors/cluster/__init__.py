@@ -1,7 +1,7 @@
-"""Runs shards on Ray: one actor per replica. The only room that knows Ray.
+"""Runs shards on Ray, with one actor per replica. No other room imports Ray.
 
-Ray neither restarts actors nor retries calls here. The driver sees every death, hang and failure, tells the `Schedule`,
-and puts a fresh actor in the place of one that is gone; so an attempt is counted once and by one party.
+Ray itself neither restarts actors nor retries calls here. The driver sees every death, hang and failure, reports it to
+the `Schedule`, and puts a fresh actor in the place of one that is gone. So each attempt is counted once, in one place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from medim_forge.generator.executors.cluster.connection import connected, counte
 from medim_forge.generator.executors.cluster.metrics import JobMetrics
 from medim_forge.generator.executors.cluster.pool import Pool
 from medim_forge.generator.executors.drain import drain_on_sigterm
-from medim_forge.generator.executors.resources import places
+from medim_forge.generator.executors.resources import fitting_replicas
 from medim_forge.generator.records import ReplicaFacts, Shard
 from medim_forge.generator.shards import Schedule, WorkerSetup
 
@@ -23,27 +23,11 @@ from medim_forge.generator.shards import Schedule, WorkerSetup
 def run_on_ray(
     setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
 ) -> ReplicaFacts:
-    """Every outstanding shard is committed.
-
-    Args:
-        setup: what each replica gets.
-        schedule: the missing shards.
-        shard_of: the plan.
-        progress: is told of every shard.
-
-    Returns:
-        What made them.
-
-    Raises:
-        ResourceError: no replica got a place within `compute.placement_deadline_s`.
-        ReplicaError: a replica cannot start.
-        DrainedError: SIGTERM came; the shards that ran were finished, or left when the grace was over.
-        MedimError: the job cannot go on.
-    """
+    """Every outstanding shard is committed; arguments and errors are those of `medim_forge.generator.executors`."""
     with connected() as private, drain_on_sigterm() as draining:
         wanted = setup.spec.compute.replicas
         # A private Ray never grows, so what does not fit at once never will.
-        fit = places(setup.spec.compute, counted(ray.cluster_resources)) if private else wanted
+        fit = fitting_replicas(setup.spec.compute, counted(ray.cluster_resources)) if private else wanted
         if fit < wanted:
             progress.tell("note", f"compute.replicas = {wanted}, of which {fit} fit on this machine")
         pool = Pool(setup, fit, schedule, shard_of, progress, JobMetrics(setup.spec.name))

@@ -14,16 +14,21 @@ import ray
 
 from medim_forge.generator.errors import ResourceError
 
-# Shards travel as prompts and come back as counts: the object store holds next to nothing.
+# Shards travel to actors as prompts and come back as counts, so the object store holds next to nothing.
 OBJECT_STORE_BYTES = 100 * 2**20
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[bool]:
-    """Inside, Ray runs: the one this process is in already, the one of RAY_ADDRESS, or a private one (True).
+    """Inside, this process is connected to a Ray; what is given says whether that is a private one.
 
-    A private Ray has its own short folder (socket paths are limited to 107 bytes) and its own random token, so that
-    neither other users of the machine nor the network can run code in it, and no token file is left in the home folder.
+    The Ray is the one that this process is in already, or the one at RAY_ADDRESS, or a private one, which ends with the
+    context. A private Ray has its own short folder (socket paths are limited to 107 bytes) and its own random token, so
+    that neither other users of the machine nor the network can run code in it, and no token file is left in the home
+    folder.
+
+    Raises:
+        ResourceError: no Ray answers at RAY_ADDRESS.
     """
     if ray.is_initialized():
         yield False
@@ -60,5 +65,5 @@ def connected() -> Iterator[bool]:
 
 
 def counted(count: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """What a function of Ray, which has no types, counts."""
+    """What one of Ray's counting functions counts; they have no types of their own."""
     return count()

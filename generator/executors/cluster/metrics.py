@@ -1,4 +1,4 @@
-"""What a job counts for Ray's metrics endpoint, where Prometheus and the dashboard find it."""
+"""The counters of a job at Ray's metrics endpoint, where Prometheus and the dashboard read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class JobMetrics:
     """The counters of one job; every series carries the job's name.
 
     Args:
-        job: its name.
+        job: name of the job.
     """
 
     def __init__(self, job: str) -> None:
@@ -26,11 +26,11 @@ class JobMetrics:
         self._seconds: Any = metrics.Histogram(
             "medim_shard_seconds", "Seconds of work in a committed shard.", SHARD_SECONDS, ("job",)
         )
-        for one in (self._pairs, self._rejects, self._failures, self._replicas, self._seconds):
-            one.set_default_tags({"job": job})
+        for metric in (self._pairs, self._rejects, self._failures, self._replicas, self._seconds):
+            metric.set_default_tags({"job": job})
 
     def committed(self, record: ShardRecord) -> None:
-        """The shard is counted."""
+        """The committed shard is counted."""
         for outcome in ("kept", "dropped", "quarantined"):
             if count := getattr(record, outcome):
                 self._pairs.inc(count, {"outcome": outcome})
@@ -47,7 +47,7 @@ class JobMetrics:
         self._failures.inc(1, {"kind": kind})
 
     def replicas(self, count: int) -> None:
-        """So many replicas are at work now."""
+        """The gauge shows how many replicas are at work now."""
         self._replicas.set(count)
 
 

@@ -1,4 +1,4 @@
-"""The replicas of one job: placed, loaded, kept busy, watched, and replaced when they are gone."""
+"""The actors of one job: they are placed, load their replicas, are kept busy and watched, and replaced when gone."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from medim_forge.generator.errors import DrainedError, MedimError, ReplicaError
+from medim_forge.generator.errors import MedimError, ReplicaError
 from medim_forge.generator.events import Progress
 from medim_forge.generator.executors.cluster.connection import counted
 from medim_forge.generator.executors.cluster.metrics import JobMetrics
-from medim_forge.generator.executors.drain import grace_s
+from medim_forge.generator.executors.drain import drained, grace_s
 from medim_forge.generator.executors.resources import too_few
 from medim_forge.generator.records import ReplicaFacts, Shard
 from medim_forge.generator.shards import Failure, Order, Schedule, Worker, WorkerSetup
 from medim_forge.generator.shards.worker import Done
 
 TICK_S = 0.5
-# Reading weights from shared storage takes minutes; a deadline of its own keeps a short shard deadline from killing it.
+# Reading weights from shared storage takes minutes, so loading has a deadline of its own beside that of shards.
 LOAD_DEADLINE_S = 1800.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(eq=False)
-class _Worker:
-    """An actor and what it is doing: `placing` until it has a machine, `loading` its replica, then `serving`.
+class _Actor:
+    """A Ray actor that holds a `Worker`, and what it is doing.
 
     Attributes:
-        starting: what it is asked for until it serves.
-        orders: what it serves, oldest first.
+        handle: of Ray.
+        phase: `placing` until it has a machine, then `loading` its replica, then `serving`.
+        starting: reference to the answer that is awaited until it serves.
+        orders: what it was asked for, by reference to the answer, oldest first.
         since: when it entered its phase, or, once it serves, when its oldest order became the oldest.
     """
 
-    actor: Any
+    handle: Any
     phase: Literal["placing", "loading", "serving"]
     starting: Any
     orders: dict[Any, Order] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class _Worker:
 
     @property
     def refs(self) -> list[Any]:
-        """All that may come back from it."""
+        """The references of all answers that are awaited from it."""
         return list(self.orders) if self.phase == "serving" else [self.starting]
 
 
@@ -54,11 +56,11 @@ class Pool:
     """The actors of one job.
 
     Args:
-        setup: what each replica gets.
-        size: actors to have, as long as there are shards for them.
+        setup: what each worker needs to know.
+        size: how many actors there are, as long as there are shards for them.
         schedule: the missing shards.
-        shard_of: the plan.
-        progress: is told of every shard.
+        shard_of: gives a shard by its index.
+        progress: hears of every shard.
         metrics: count what happens.
     """
 
@@ -74,7 +76,7 @@ class Pool:
         self._setup, self._compute, self._size = setup, setup.spec.compute, size
         self._schedule, self._shard_of = schedule, shard_of
         self._progress, self._metrics = progress, metrics
-        self._workers: list[_Worker] = []
+        self._actors: list[_Actor] = []
         self._facts: ReplicaFacts | None = None
         self._failed_starts = 0
         self._placed_at = time.monotonic()
@@ -88,7 +90,14 @@ class Pool:
         )
 
     def run(self, draining: threading.Event) -> ReplicaFacts:
-        """Every outstanding shard is committed."""
+        """Every outstanding shard is committed, or the job drains.
+
+        Args:
+            draining: set when SIGTERM came.
+
+        Returns:
+            What the first replica that was loaded is.
+        """
         while not draining.is_set() and not self._schedule.finished():
             self._fill()
             self._dispatch()
@@ -101,130 +110,134 @@ class Pool:
 
     def close(self) -> None:
         """No actor is left."""
-        for worker in list(self._workers):
-            self._drop(worker)
+        for actor in list(self._actors):
+            self._drop(actor)
 
     def _fill(self) -> None:
         """There are as many actors as the job may have; those without a place wait for a node that has one."""
-        while len(self._workers) < min(self._size, self._schedule.outstanding):
-            actor: Any = self._actor_class.remote(self._setup)
-            self._workers.append(_Worker(actor=actor, phase="placing", starting=actor.host.remote()))
+        while len(self._actors) < min(self._size, self._schedule.outstanding):
+            handle: Any = self._actor_class.remote(self._setup)
+            self._actors.append(_Actor(handle=handle, phase="placing", starting=handle.host.remote()))
 
     def _dispatch(self) -> None:
-        """Every replica has something to do; second orders only while there are enough for all of them."""
-        serving = [worker for worker in self._workers if worker.phase == "serving"]
+        """Every serving actor has an order; second orders are given only while there are enough for all of them."""
+        serving = [actor for actor in self._actors if actor.phase == "serving"]
         for load in range(self._compute.shards_in_flight):
             if load and self._schedule.fresh < len(serving):
                 return
-            for worker in serving:
-                if len(worker.orders) != load:
+            for actor in serving:
+                if len(actor.orders) != load:
                     continue
-                if any(order.suspect for order in worker.orders.values()):
+                if any(order.suspect for order in actor.orders.values()):
                     continue
                 order = self._schedule.next(beside=load > 0)
                 if order is None:
                     break
-                if not worker.orders:
-                    worker.since = time.monotonic()
-                worker.orders[worker.actor.make.remote(self._shard_of(order.shard), order)] = order
+                if not actor.orders:
+                    actor.since = time.monotonic()
+                actor.orders[actor.handle.make.remote(self._shard_of(order.shard), order)] = order
 
     def _collect(self) -> None:
-        """What has come back within a tick is dealt with."""
-        workers = {ref: worker for worker in self._workers for ref in worker.refs}
-        if not workers:
+        """The answers that came within a tick are dealt with."""
+        actors = {ref: actor for actor in self._actors for ref in actor.refs}
+        if not actors:
             time.sleep(TICK_S)
             return
-        refs = list(workers)
+        refs = list(actors)
         ray.wait(refs, num_returns=1, timeout=TICK_S)
         ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         for ref in ready:
-            worker = workers[ref]
-            if ref not in worker.refs:
-                continue  # its actor was given up for what came back before
+            actor = actors[ref]
+            if ref not in actor.refs:
+                continue  # its actor was dropped for an earlier answer
             try:
                 value = ray.get(ref)
             except RayTaskError as error:
                 raise _cause(error) from error
             except RayError as error:
-                self._died(worker, str(error))
+                self._died(actor, str(error))
             else:
-                self._came_back(worker, ref, value)
+                self._came_back(actor, ref, value)
 
-    def _came_back(self, worker: _Worker, ref: Any, value: str | ReplicaFacts | Done | Failure) -> None:
-        if ref in (worker.starting, next(iter(worker.orders), None)):
-            worker.since = time.monotonic()
-        if worker.phase == "placing":
-            worker.phase, worker.starting = "loading", worker.actor.start.remote()
+    def _came_back(self, actor: _Actor, ref: Any, value: str | ReplicaFacts | Done | Failure) -> None:
+        if ref in (actor.starting, next(iter(actor.orders), None)):
+            actor.since = time.monotonic()
+        if actor.phase == "placing":
+            actor.phase, actor.starting = "loading", actor.handle.start.remote()
         elif isinstance(value, ReplicaFacts):
             self._facts = self._facts or value
             self._failed_starts = 0
-            worker.phase = "serving"
+            actor.phase = "serving"
             self._count_replicas()
         elif isinstance(value, Failure):
             # The replica may be what is broken, so the next attempt gets another.
-            self._drop(worker, {ref: value})
+            self._drop(actor, {ref: value})
         elif isinstance(value, Done):
-            self._schedule.succeeded(worker.orders.pop(ref))
+            self._schedule.succeeded(actor.orders.pop(ref))
             if value.note:
                 self._progress.tell("note", value.note)
             if value.record:
                 self._metrics.committed(value.record)
                 self._progress.committed(value.record)
 
-    def _died(self, worker: _Worker, detail: str) -> None:
+    def _died(self, actor: _Actor, detail: str) -> None:
         """The actor is gone; its shards have failed, or its start is a failure of the job's replicas."""
-        if worker.phase == "serving":
-            # With two shards in flight nobody can tell which one it was; from now on each goes alone.
+        if actor.phase == "serving":
+            # With two shards in flight nobody can tell which one was the cause; from now on each is made alone.
             death = Failure(kind="ReplicaDied", message="the replica's process died", detail=detail)
-            self._drop(worker, dict.fromkeys(worker.orders, death))
+            self._drop(actor, dict.fromkeys(actor.orders, death))
             return
-        self._drop(worker)
+        self._drop(actor)
         self._failed_starts += 1
         if self._failed_starts > self._compute.max_retries:
             raise ReplicaError(f"{self._failed_starts} replicas in a row died while starting. The last: {detail}")
         self._progress.tell("failed", f"a replica died while starting: {detail}")
 
     def _watch(self) -> None:
-        """Hung actors are gone.
+        """Actors that met their deadline are dropped.
 
         Raises:
-            ResourceError: for too long, no replica had a place.
+            ResourceError: no replica had a place for too long.
         """
         now = time.monotonic()
-        for worker in list(self._workers):
-            if worker.phase == "serving" and worker.orders and now - worker.since > self._compute.shard_deadline_s:
-                # With two shards in flight the one that hangs may be the other; from now on each goes alone.
+        for actor in list(self._actors):
+            if actor.phase == "serving" and actor.orders and now - actor.since > self._compute.shard_deadline_s:
+                # With two shards in flight the other may be the one that hangs; from now on each is made alone.
                 hung = Failure(kind="ShardHung", message="not done after compute.shard_deadline_s")
-                self._drop(worker, dict.fromkeys(worker.orders, hung))
-            elif worker.phase == "loading" and now - worker.since > LOAD_DEADLINE_S:
-                self._died(worker, f"its weights were not loaded after {LOAD_DEADLINE_S:.0f} s")
-        if any(worker.phase != "placing" for worker in self._workers):
+                self._drop(actor, dict.fromkeys(actor.orders, hung))
+            elif actor.phase == "loading" and now - actor.since > LOAD_DEADLINE_S:
+                self._died(actor, f"its weights were not loaded after {LOAD_DEADLINE_S:.0f} s")
+        if any(actor.phase != "placing" for actor in self._actors):
             self._placed_at = now
-        elif self._workers and now - self._placed_at > self._compute.placement_deadline_s:
+        elif self._actors and now - self._placed_at > self._compute.placement_deadline_s:
             raise too_few(self._compute, counted(ray.available_resources))
 
     def _drain(self) -> None:
-        """The shards that run are finished, as far as the grace reaches.
+        """The shards that run are finished, as far as the grace period allows.
 
         Raises:
             DrainedError: always.
         """
         end = time.monotonic() + grace_s()
-        while time.monotonic() < end and any(worker.orders for worker in self._workers):
+        while time.monotonic() < end and any(actor.orders for actor in self._actors):
             self._collect()
             self._watch()
-        raise DrainedError(f"stopped on SIGTERM, {self._schedule.left}; run the same command to go on.")
+        raise drained(self._schedule.left)
 
-    def _drop(self, worker: _Worker, failures: dict[Any, Failure] | None = None) -> None:
-        """The actor is gone. Those of its orders that are in `failures` have failed; the others go back unblamed.
+    def _drop(self, actor: _Actor, failures: dict[Any, Failure] | None = None) -> None:
+        """The actor is killed. Its orders in `failures` have failed; the others go back and count no failure.
+
+        Args:
+            actor: of this pool.
+            failures: by reference to the answer.
 
         Raises:
             ShardError: there is nothing left to try for a shard.
         """
-        self._workers.remove(worker)
+        self._actors.remove(actor)
         with contextlib.suppress(RayError):
-            ray.kill(worker.actor, no_restart=True)
-        orders, worker.orders = worker.orders, {}
+            ray.kill(actor.handle, no_restart=True)
+        orders, actor.orders = actor.orders, {}
         self._count_replicas()
         for ref, order in orders.items():
             failure = (failures or {}).get(ref)
@@ -238,11 +251,11 @@ class Pool:
             self._schedule.failed(order, failure)
 
     def _count_replicas(self) -> None:
-        self._progress.replicas = sum(worker.phase == "serving" for worker in self._workers)
+        self._progress.replicas = sum(actor.phase == "serving" for actor in self._actors)
         self._metrics.replicas(self._progress.replicas)
 
 
 def _cause(error: RayTaskError) -> MedimError:
-    """What a worker raised, as it raised it."""
+    """The error of ours that a worker raised, or one that says what else it raised."""
     cause = error.cause
     return cause if isinstance(cause, MedimError) else ReplicaError(f"a replica failed outside any shard: {error}")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -9,7 +8,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from medim_forge.generator.audit.reproduce import reproduce
 from medim_forge.generator.audit.status import status
 from medim_forge.generator.errors import (
     DeviceMemoryError,
@@ -17,9 +15,7 @@ from medim_forge.generator.errors import (
     QuarantineError,
     ReplicaError,
     ShardError,
-    SpecError,
     StoreError,
-    VerifyError,
 )
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.generate.job import JobResult, run_job
@@ -119,7 +115,7 @@ def test_sigterm_finishes_the_running_shard_and_a_rerun_continues_to_the_same_by
     assert content_of(out) == content_of(tmp_path / "undisturbed")
 
 
-def test_a_poison_row_is_quarantined_and_the_job_exits_with_its_budget(spec, out):
+def test_a_failing_row_is_quarantined_and_the_job_exits_with_its_budget(spec, out):
     set_faults(spec, {"at": "generate", "do": "raise", "pair": 3})
     with pytest.raises(QuarantineError, match=r"1 rows were quarantined, compute\.max_quarantined = 0.*in shards 1"):
         run(spec)
@@ -223,96 +219,3 @@ def test_status_counts_an_unfinished_job_from_its_folder(spec, out):
 def test_status_of_a_folder_that_is_no_dataset_is_a_clear_error(tmp_path):
     with pytest.raises(StoreError, match=r"plan\.json: cannot be read"):
         status(tmp_path)
-
-
-def pair_ids(out: Path, name: str) -> list[str]:
-    return [one for path in sorted(out.glob(f"shards/*/{name}")) for one in pq.read_table(path)["pair_id"].to_pylist()]
-
-
-def test_a_pair_is_reproduced_with_all_other_shards_deleted(tmp_path, out):
-    run(toy_job(tmp_path, output={"dir": str(out), "dicom": {}}))
-    pair_id = pair_ids(out, "pairs.parquet")[-1]
-    shard = int(pair_id.split("-")[1]) // 2
-    for folder in (out / "shards").iterdir():
-        if folder != shard_folder(out, shard):
-            shutil.rmtree(folder)
-    found = reproduce(out, pair_id, PARTS)
-    assert found.pair_id == pair_id
-    assert len(found.files) == 2
-    assert "the same" in str(found)
-
-
-def test_a_dropped_pair_is_reproduced_too(spec, out):
-    run(spec)
-    assert reproduce(out, pair_ids(out, "_rejected.parquet")[0], PARTS).columns > 20
-
-
-def test_a_near_copy_of_another_is_kept_by_its_shard_left_out_of_the_dataset_and_reproduced_alone(tmp_path, out):
-    filters = [{"name": "near_duplicates", "drop_above": 0.0, "options": {"by": "report"}}]
-    result = run(toy_job(tmp_path, filters=filters, output={"dir": str(out), "dicom": {}}))
-    kept = pair_ids(out, "pairs.parquet")
-    assert result.data_rows < len(kept)
-    for pair_id in kept:
-        assert reproduce(out, pair_id, PARTS).pair_id == pair_id
-
-
-@pytest.mark.parametrize("where", ["shards/*/pairs.parquet", "data/*.parquet"])
-def test_a_flipped_byte_in_a_png_makes_reproduce_fail_naming_the_pair(spec, out, where):
-    run(spec)
-    pair_id = pair_ids(out, "pairs.parquet")[0]
-    shard = int(pair_id.split("-")[1]) // 2
-    png = next(
-        row["image"]["bytes"]
-        for row in pq.read_table(shard_folder(out, shard) / "pairs.parquet").to_pylist()
-        if row["pair_id"] == pair_id
-    )
-    path = next(one for one in sorted(out.glob(where)) if png in one.read_bytes())
-    content = bytearray(path.read_bytes())
-    content[content.index(png) + len(png) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(VerifyError, match=f"pair {pair_id}: its PNG in .* is damaged"):
-        reproduce(out, pair_id, PARTS)
-
-
-def test_reproduce_names_what_differs_when_the_replica_computes_otherwise(spec, out, monkeypatch):
-    run(spec)
-    pair_id = pair_ids(out, "pairs.parquet")[0]
-    monkeypatch.setattr("tests.doubles.toy_replica.ToyReplica._pair", lightened())
-    with pytest.raises(VerifyError, match=f"pair {pair_id}: made again, it differs.*image_sha256"):
-        reproduce(out, pair_id, PARTS)
-
-
-def lightened():
-    from dataclasses import replace
-
-    from tests.doubles.toy_replica import ToyReplica
-
-    original = ToyReplica._pair
-
-    def pair(self, request):
-        made = original(self, request)
-        return replace(made, image=made.image ^ 1)
-
-    return pair
-
-
-def test_reproduce_refuses_other_weights(spec, out):
-    run(spec)
-    (Path(spec.model.checkpoint) / "weights").write_text("other")
-    with pytest.raises(StoreError, match="other weights"):
-        reproduce(out, pair_ids(out, "pairs.parquet")[0], PARTS)
-
-
-def test_reproduce_of_a_pair_that_the_job_never_makes_is_a_clear_error(spec, out):
-    run(spec)
-    with pytest.raises(SpecError, match="is not a pair of toy"):
-        reproduce(out, "00000000-0000001", PARTS)
-
-
-def test_reproduce_of_a_quarantined_row_says_why_there_is_nothing(spec, out):
-    set_faults(spec, {"at": "generate", "do": "row", "pair": 3})
-    with pytest.raises(QuarantineError):
-        run(spec)
-    plan = json.loads((out / "plan.json").read_text())
-    with pytest.raises(VerifyError, match=r"was never made.*logits are NaN"):
-        reproduce(out, f"{plan['spec_sha256'][:8]}-0000003", PARTS)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from medim_forge.generator.errors import ResourceError
-from medim_forge.generator.executors.resources import places
+from medim_forge.generator.executors.resources import fitting_replicas
 from medim_forge.generator.jobspec.sections import ComputeSection
 
 
@@ -21,7 +21,7 @@ from medim_forge.generator.jobspec.sections import ComputeSection
     ],
 )
 def test_as_many_replicas_as_fit_and_no_more_than_asked(compute, there, fit):
-    assert places(ComputeSection(**compute), there) == fit
+    assert fitting_replicas(ComputeSection(**compute), there) == fit
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_as_many_replicas_as_fit_and_no_more_than_asked(compute, there, fit):
 )
 def test_fewer_resources_than_one_replica_needs_is_an_error_with_asked_and_available(compute, there, message):
     with pytest.raises(ResourceError, match=message):
-        places(ComputeSection(**compute), there)
+        fitting_replicas(ComputeSection(**compute), there)

@@ -97,10 +97,10 @@ def test_a_hung_shard_meets_its_deadline_and_is_made_again(job, tmp_path, on_ray
     assert content_of(tmp_path / "out") == truth
 
 
-def test_a_shard_that_always_kills_its_actor_and_a_poison_row_end_quarantined(job, tmp_path, on_ray, truth):
+def test_rows_that_kill_their_actor_or_raise_are_quarantined(job, tmp_path, on_ray, truth):
     spec = job(max_retries=0, replicas=2)
-    killers = [{"at": "generate", "do": "die", "pair": pair} for pair in (6, 7)]
-    set_faults(spec, *killers, {"at": "generate", "do": "raise", "pair": 3})
+    deadly = [{"at": "generate", "do": "die", "pair": pair} for pair in (6, 7)]
+    set_faults(spec, *deadly, {"at": "generate", "do": "raise", "pair": 3})
     events: list[JobEvent] = []
     with pytest.raises(QuarantineError, match="3 rows were quarantined"):
         on_ray(spec, events.append)

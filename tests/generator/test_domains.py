@@ -24,6 +24,8 @@ from medim_forge.generator.dataset.reader import Row, open_dataset
 from medim_forge.generator.domains import DOMAINS, DicomFacts, DomainFacts
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.generate.job import run_job
+from medim_forge.generator.jobspec import parse_spec
+from medim_forge.generator.jobspec.load import read_yaml
 from medim_forge.generator.phantoms.grammar import Grammar, Keyword, Sentence
 from medim_forge.generator.writers.dicom.archive import beside, read_object
 from tests.doubles.toy_replica import PARTS, toy_job
@@ -219,3 +221,21 @@ def test_a_job_file_is_told_which_domains_there_are(tmp_path, third, changes, ma
 def test_what_a_domain_lacks_cannot_be_asked_for(tmp_path, third, changes, match):
     with pytest.raises(SpecError, match=match):
         run_job(toy_job(tmp_path, **changes), local=True, on_event=lambda event: None, parts=PARTS)
+
+
+@pytest.mark.parametrize(
+    ("images", "match"),
+    [
+        ({"chest_xray": 16}, "tokenizer.images: pathology is missing; add it"),
+        (
+            {"chest_xray": 16, "pathology": 16, "fundus": 16},
+            "tokenizer.images: fundus is not a known key. Known: ",
+        ),
+        ({"chest_xray": 16, "pathology": 0}, "tokenizer.images.pathology = 0: input should be greater"),
+    ],
+)
+def test_a_training_job_has_a_number_for_every_domain_that_is_drawn(repository, third, images, match):
+    job = read_yaml(repository / "jobs" / "train_phantom.yaml")
+    job["tokenizer"]["images"] = images
+    with pytest.raises(SpecError, match=match):
+        parse_spec(job, source="train.yaml")

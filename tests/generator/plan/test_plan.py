@@ -20,8 +20,8 @@ def test_shards_hold_every_pair_once_in_order(spec):
     shards = list(plan)
     assert [shard.index for shard in shards] == [0, 1, 2]
     assert [len(shard.requests) for shard in shards] == [3, 3, 2]
-    assert [one.pair_index for shard in shards for one in shard.requests] == list(range(8))
-    assert len({one.pair_id for shard in shards for one in shard.requests}) == 8
+    assert [request.pair_index for shard in shards for request in shard.requests] == list(range(8))
+    assert len({request.pair_id for shard in shards for request in shard.requests}) == 8
 
 
 def test_pair_ids_and_seeds_do_not_depend_on_shards_or_replicas(spec):
@@ -29,8 +29,11 @@ def test_pair_ids_and_seeds_do_not_depend_on_shards_or_replicas(spec):
     other = make_plan(spec(compute={"pairs_per_shard": 3, "replicas": 5, "max_retries": 0}))
     assert list(plan) == list(other)
     recut = make_plan(spec(compute={"pairs_per_shard": 4}))
-    requests = [(one.pair_index, one.seed, one.prompt) for shard in plan for one in shard.requests]
-    assert requests == [(one.pair_index, one.seed, one.prompt) for shard in recut for one in shard.requests]
+    before, after = (
+        [(request.pair_index, request.seed, request.prompt) for shard in made for request in shard.requests]
+        for made in (plan, recut)
+    )
+    assert before == after
 
 
 def test_pair_id_leads_back_to_the_pair(spec):
@@ -93,7 +96,7 @@ def test_quickstart_like_job_has_both_domains_in_every_shard(spec):
     prompts = [{"domain": "chest_xray", "pairs": 40}, {"domain": "pathology", "pairs": 24}]
     plan = make_plan(spec(prompts=prompts, compute={"pairs_per_shard": 8}))
     for shard in plan:
-        assert Counter(one.prompt.domain for one in shard.requests) == {"chest_xray": 5, "pathology": 3}
+        assert Counter(request.prompt.domain for request in shard.requests) == {"chest_xray": 5, "pathology": 3}
 
 
 def test_order_within_an_entry_is_kept():

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec.sections import PromptSection
-from medim_forge.generator.phantoms import FINDINGS, OPENING, read_findings
-from medim_forge.generator.plan.prompts import GRAMMARS, check_prompts, compose
+from medim_forge.generator.phantoms import FINDINGS, GRAMMARS, OPENING, read_findings
+from medim_forge.generator.plan.prompts import check_prompts, compose
 
 
 def section(domain="chest_xray", **values) -> PromptSection:
@@ -51,9 +51,9 @@ def test_prompt_can_be_continued_to_a_complete_report(data, domain, seed):
 
 
 def test_seed_alone_picks_the_paraphrase():
-    one = section(findings=["effusion_right"])
-    assert compose(one, seed=5) == compose(one, seed=5)
-    texts = {compose(one, seed=seed).text for seed in range(200)}
+    asked = section(findings=["effusion_right"])
+    assert compose(asked, seed=5) == compose(asked, seed=5)
+    texts = {compose(asked, seed=seed).text for seed in range(200)}
     assert len(texts) > 10
     assert {word for text in texts for word in ("small", "moderate", "large") if word in text} == {
         "small",

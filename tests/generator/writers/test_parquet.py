@@ -22,7 +22,7 @@ from tests.doubles.pairs import make_judged, make_pair, make_provenance, make_qu
 
 def write(folder: Path, judged, quarantined=(), *, dicom=True, **changes):
     folder.mkdir(parents=True, exist_ok=True)
-    shard = make_shard(42, [one.pair.request for one in judged] + [one.request for one in quarantined])
+    shard = make_shard(42, [item.pair.request for item in judged] + [item.request for item in quarantined])
     return ParquetWriter(make_provenance(**changes), dicom=dicom).write(folder, shard, judged, quarantined)
 
 

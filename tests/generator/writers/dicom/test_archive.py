@@ -44,16 +44,15 @@ def test_an_archive_is_the_same_bytes_each_time_and_names_no_time_and_no_owner(t
     stream = io.BytesIO(written[0][1])
     if kind == "zip":
         entries = zipfile.ZipFile(stream).infolist()
-        assert {one.date_time for one in entries} == {(1980, 1, 1, 0, 0, 0)}
+        assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
         assert zipfile.ZipFile(stream).testzip() is None
-        names = [one.filename for one in entries]
+        names = [entry.filename for entry in entries]
     else:
         with tarfile.open(fileobj=stream) as archive:
             members = archive.getmembers()
-        assert {(one.mtime, one.uid, one.gid, one.uname, one.gname, one.mode) for one in members} == {
-            (0, 0, 0, "", "", 0o644)
-        }
-        names = [one.name for one in members]
+        stamps = {(entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname, entry.mode) for entry in members}
+        assert stamps == {(0, 0, 0, "", "", 0o644)}
+        names = [member.name for member in members]
     assert names == [f"{pair_id}/{name}" for pair_id, name, _ in ITEMS]
 
 
@@ -66,7 +65,7 @@ def test_a_shard_without_kept_pairs_has_no_objects_and_no_archive(tmp_path, kind
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_a_shard_is_written_as_one_file_that_holds_kept_pairs_only(tmp_path, kind):
     judged = [make_judged(make_pair(0)), make_judged(make_pair(1), reasons=("std<4",)), make_judged(make_pair(2))]
-    shard = make_shard(0, [one.pair.request for one in judged])
+    shard = make_shard(0, [item.pair.request for item in judged])
     writer = DicomWriter(make_provenance(), DicomSection(archive=kind))
     [record] = writer.write(tmp_path, shard, judged, [])
     assert [path.name for path in tmp_path.iterdir()] == [record.path] == [f"dicom.{kind}"]

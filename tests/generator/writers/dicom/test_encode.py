@@ -58,7 +58,7 @@ def test_compression_changes_nothing_but_the_pixel_data(domain, section, syntax)
     plain = objects(image, domain, "explicit_vr_little_endian", **section)
     packed = objects(image, domain, syntax, **section)
     assert packed["report.dcm"] == plain["report.dcm"]
-    before, after = (pydicom.dcmread(io.BytesIO(one["image.dcm"])) for one in (plain, packed))
+    before, after = (pydicom.dcmread(io.BytesIO(made["image.dcm"])) for made in (plain, packed))
     assert after.SOPInstanceUID == before.SOPInstanceUID
     assert after.file_meta.MediaStorageSOPInstanceUID == before.SOPInstanceUID
     assert after.LossyImageCompression == "00"

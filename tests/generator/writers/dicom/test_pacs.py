@@ -66,18 +66,18 @@ def test_a_shard_comes_back_from_the_pacs_as_it_was_sent(pacs, tmp_path, syntax)
         [study] = pacs.query(f"studies?StudyInstanceUID={image.StudyInstanceUID}")
         assert study["00100020"]["Value"] == [f"SYN-{pair.pair_id}"]
         series = pacs.query(f"studies/{image.StudyInstanceUID}/series")
-        assert {one["00080060"]["Value"][0] for one in series} == {image.Modality, "SR"}
+        assert {found["00080060"]["Value"][0] for found in series} == {image.Modality, "SR"}
 
-        back = [pydicom.dcmread(io.BytesIO(one)) for one in pacs.retrieve(f"studies/{image.StudyInstanceUID}")]
+        back = [pydicom.dcmread(io.BytesIO(content)) for content in pacs.retrieve(f"studies/{image.StudyInstanceUID}")]
         assert len(back) == 2
-        by_uid = {one.SOPInstanceUID: one for one in back}
+        by_uid = {instance.SOPInstanceUID: instance for instance in back}
         seen = by_uid[image.SOPInstanceUID]
         assert seen.file_meta.TransferSyntaxUID == TRANSFER_SYNTAXES[syntax]
         assert np.array_equal(seen.pixel_array, pair.image)
         assert seen == image
         words = by_uid[report.SOPInstanceUID]
         assert words == report
-        texts = [item.TextValue for one in words.ContentSequence for item in one.get("ContentSequence", ())]
+        texts = [item.TextValue for section in words.ContentSequence for item in section.get("ContentSequence", ())]
         assert texts == [text for text in sections(pair.report) if text]
         assert seen.SyntheticData == words.SyntheticData == "YES"
 
@@ -87,7 +87,7 @@ def test_what_is_sent_twice_is_there_once(pacs, tmp_path):
     for folder in ("once", "twice"):
         pairs, files = sent(pacs, tmp_path / folder, "explicit_vr_little_endian")
         uids = {pydicom.dcmread(files / pair.pair_id / "image.dcm").StudyInstanceUID for pair in pairs}
-        studies.append((uids, [one["0020000D"]["Value"][0] for one in pacs.query("studies?PatientID=SYN-*")]))
+        studies.append((uids, [study["0020000D"]["Value"][0] for study in pacs.query("studies?PatientID=SYN-*")]))
     (first, found), (second, found_again) = studies
     assert first == second
     assert len(first) == len(pairs)

@@ -181,7 +181,7 @@ def test_uids_are_uuids_under_their_own_root_and_follow_the_content():
 
 def test_only_kept_pairs_get_objects(tmp_path):
     judged = [make_judged(make_pair(0)), make_judged(make_pair(1), reasons=("std<4",))]
-    shard = make_shard(0, [one.pair.request for one in judged])
+    shard = make_shard(0, [item.pair.request for item in judged])
     records = DicomWriter(make_provenance(), DicomSection()).write(tmp_path, shard, judged, [make_quarantined(2)])
     written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.dcm"))
     assert written == [f"dicom/3f2a9c1b-0000000/{name}.dcm" for name in ("image", "report")]

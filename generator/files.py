@@ -10,7 +10,7 @@ from pathlib import Path
 from medim_forge.generator.records import FileRecord
 
 # What Parquet and DICOM are read from: a path, or a file that is open already.
-Source = Path | io.IOBase
+Handle = Path | io.IOBase
 _PIECE = 2**20
 
 
@@ -19,10 +19,10 @@ def is_url(place: str) -> bool:
     return "://" in place
 
 
-def file_record(source: Source, name: str) -> FileRecord:
+def file_record(handle: Handle, name: str) -> FileRecord:
     """Size and sha256 of a file, read in pieces; `name` is what the record calls it."""
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+    with handle.open("rb") if isinstance(handle, Path) else nullcontext(handle) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
             size += len(piece)

@@ -88,18 +88,20 @@ def _rules(sop_class: UID) -> _Rules | None:
         return None
     modules, attributes = _table("iod_module_map")[iod], _table("module_attribute_map")
     rules = _Rules()
-    for module in (one["key"] for one in modules if one["usage"] == "M" and one["key"] not in _CONDITIONAL):
-        for one in attributes[module]:
-            if one["type"] in ("1", "2") and tuple(one["path"]) not in _FUNCTIONAL_GROUPS:
-                place = rules
-                for keyword in one["path"]:
-                    place = place.below.setdefault(keyword, _Rules())
-                place.wanted[one["keyword"]] = place.wanted.get(one["keyword"], False) or one["type"] == "1"
+    mandatory = [module["key"] for module in modules if module["usage"] == "M"]
+    for attribute in (attribute for key in mandatory if key not in _CONDITIONAL for attribute in attributes[key]):
+        if attribute["type"] in ("1", "2") and tuple(attribute["path"]) not in _FUNCTIONAL_GROUPS:
+            place = rules
+            for keyword in attribute["path"]:
+                place = place.below.setdefault(keyword, _Rules())
+            keyword = attribute["keyword"]
+            place.wanted[keyword] = place.wanted.get(keyword, False) or attribute["type"] == "1"
     return rules
 
 
 @cache
 def _table(name: str) -> Mapping[str, Any]:
+    """A table of the standard, as highdicom brings it."""
     content = pkgutil.get_data("highdicom", f"_standard/{name}.json")
     assert content is not None, f"highdicom has no table {name}; constraints.txt names the release that has"
     table: Mapping[str, Any] = json.loads(content)

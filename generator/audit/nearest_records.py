@@ -54,10 +54,11 @@ class Reference:
     """
 
     def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
-        both = [(features(image, COARSE_SIDE), features(image, SIDE).astype(np.float16)) for image in images]
-        if not both:
+        sizes = [(features(image, COARSE_SIDE), features(image, SIDE).astype(np.float16)) for image in images]
+        if not sizes:
             raise ValueError("the reference holds no image")
-        self._coarse, self._detail = (np.stack(some) for some in zip(*both, strict=True))
+        # float32 [N, COARSE_SIDE²] to find candidates, float16 [N, SIDE²] to compare them.
+        self._coarse, self._detail = (np.stack(vectors) for vectors in zip(*sizes, strict=True))
 
     def __len__(self) -> int:
         """The number of images."""
@@ -65,24 +66,33 @@ class Reference:
 
     def distances(self, images: Iterable[NDArray[np.uint8]]) -> Distances:
         """Distances of every image to its closest records, the best of some small shifts."""
-        rows = [self._one(image) for image in images]
+        rows = [self._closest(image) for image in images]
         nearest, ratio, record = zip(*rows, strict=True) if rows else ((), (), ())
         return Distances(
             nearest=np.array(nearest, np.float32), ratio=np.array(ratio, np.float32), record=np.array(record, np.int64)
         )
 
-    def _one(self, image: NDArray[np.uint8]) -> tuple[float, float, int]:
+    def _closest(self, image: NDArray[np.uint8]) -> tuple[float, float, int]:
+        """Distance to the closest record, its ratio to that of the next other record, and which record is closest."""
+        # The records that look alike at first sight; all vectors have length 1, so a product is a cosine.
         alike = self._coarse @ features(image, COARSE_SIDE)
         chosen = np.argsort(-alike, kind="stable")[:CANDIDATES]
-        cosine = (self._detail[chosen].astype(np.float32) @ _shifted(image)).max(1)
-        distance = np.sqrt(np.maximum(2 - 2 * cosine, 0))
-        order = np.argsort(distance, kind="stable")
-        first = float(distance[order[0]])
-        # A reference may hold a record twice, which must not make a copy of it look like a stranger.
-        nearest, detail = self._detail[chosen[order[0]]].astype(np.float32), self._detail[chosen].astype(np.float32)
-        others = distance[np.sqrt(np.maximum(2 - 2 * (detail @ nearest), 0)) > SAME]
+        detail = self._detail[chosen].astype(np.float32)
+        # Each of them in detail, at the shift of the image that suits it best.
+        distance = _distance((detail @ _shifted(image)).max(1))
+        best = int(np.argsort(distance, kind="stable")[0])
+        first = float(distance[best])
+        # A reference may hold a record twice, and then a copy of it would be as far from the next record as from the
+        # first: the next record is the closest one that is another image.
+        others = distance[_distance(detail @ detail[best]) > SAME]
         second = float(others.min()) if len(others) else first
-        return first, first / second if second else 1.0, int(chosen[order[0]])
+        return first, first / second if second else 1.0, int(chosen[best])
+
+
+def _distance(cosine: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Between vectors of length 1, in [0, 2]."""
+    distance: NDArray[np.float32] = np.sqrt(np.maximum(2 - 2 * cosine, 0))
+    return distance
 
 
 def features(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
@@ -99,6 +109,7 @@ def _double(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
 
 
 def _halved(double: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The version of half the size: means of 2 x 2 pixels."""
     side = len(double) // 2
     halved: NDArray[np.float32] = double.reshape(side, 2, side, 2).mean((1, 3))
     return halved
@@ -106,6 +117,7 @@ def _halved(double: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _detail(level: NDArray[np.float32]) -> NDArray[np.float32]:
     """The image less its mean over `SMOOTH` pixels each way, as a vector of length 1."""
+    # A table of sums gives the mean around every pixel by four look-ups.
     sums = np.pad(level, ((SMOOTH // 2 + 1, SMOOTH // 2),) * 2, mode="edge").cumsum(0, np.float64).cumsum(1)
     mean = sums[SMOOTH:, SMOOTH:] - sums[:-SMOOTH, SMOOTH:] - sums[SMOOTH:, :-SMOOTH] + sums[:-SMOOTH, :-SMOOTH]
     detail = (level - mean / SMOOTH**2).ravel().astype(np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.audit.nearest_records import (
+    LEVEL,
     SAME,
     Distances,
     Reference,
@@ -36,7 +37,7 @@ from medim_forge.generator.store import Store, store_at
 
 _LISTED = 1000
 _NAMED = 10  # of what cannot be read, in an error
-LEAST_HELD = 100  # for one in a hundred to be told
+LEAST_HELD = 100  # held-out records, to know the closest of a hundred
 
 
 def assess(
@@ -70,7 +71,7 @@ def assess(
         reference_reports=sum(record.report is not None for record in records),
         holdout=len(held),
         copied_images=int(images.sum()),
-        image_threshold=None if apart is None else round(float(np.quantile(apart.nearest, 0.01, method="lower")), 6),
+        image_threshold=None if apart is None else round(float(np.quantile(apart.nearest, LEVEL, method="lower")), 6),
         median_distance=_median(found.nearest),
         median_ratio=_median(found.ratio),
         closer_than_holdout=_closer(found, dataset.images(), held),
@@ -146,10 +147,12 @@ def _apart(
 
 
 def _median(values: NDArray[np.float32]) -> float:
+    """The median, rounded; 0 of nothing."""
     return round(float(np.median(values)), 6) if len(values) else 0.0
 
 
 def _closer(found: Distances, images: Iterator[NDArray[np.uint8]], held: Sequence[GivenPair]) -> float | None:
+    """The share of images that are closer to the reference than to the held-out records; None without those."""
     if not held:
         return None
     other = Reference(record.pixels for record in held).distances(images)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, open_dataset
 from medim_forge.generator.errors import InputError, StoreError, VerifyError
-from medim_forge.generator.files import Source
+from medim_forge.generator.files import Handle, sha256_hex
 from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan, make_plan, plan_record, read_plan, read_spec
@@ -76,13 +75,13 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
     stored = _stored(store, shard, pair_id)
     _check_bytes(store, stored)
     facts: ReplicaFacts = imported(parts.facts)(spec)
-    # Other library versions may still make the same pair; only a difference makes them worth a word.
+    # Other library versions may still make the same pair, so they are mentioned only where the pair differs.
     check_plan(store, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
         made = _remade(spec, plan, pair_index, parts, Path(scratch))
         objects, judged = _objects(stored), not _dropped_for_others(stored)
-        found = [_brief(one) for one in differences(_alone(stored, judged=judged), _alone(made, judged=judged))]
-        found += [f"{one} differs" for one in objects if not _same(store, Path(scratch), one)]
+        found = [_brief(line) for line in differences(_alone(stored, judged=judged), _alone(made, judged=judged))]
+        found += [f"{path} differs" for path in objects if not _same(store, Path(scratch), path)]
     if found:
         versions = differences(stored_plan.get("versions", {}), facts.versions)
         why = f" Library versions differ too: {'; '.join(versions)}." if versions else ""
@@ -103,7 +102,7 @@ def _stored(store: Store, shard: str, pair_id: str) -> dict[str, Any]:
         VerifyError: the pair is not there, or was quarantined.
     """
     folder = f"{store}/{shard}"
-    row = _row(lambda name: store.source(f"{shard}/{name}"), pair_id, folder)
+    row = _row(lambda name: store.handle(f"{shard}/{name}"), pair_id, folder)
     if row is None:
         raise VerifyError(
             f"pair {pair_id}: is in neither {PAIRS_FILE} nor {REJECTED_FILE} of {folder}; run `medim verify`."
@@ -116,10 +115,21 @@ def _stored(store: Store, shard: str, pair_id: str) -> dict[str, Any]:
     return row
 
 
-def _row(source: Callable[[str], Source], pair_id: str, folder: str) -> dict[str, Any] | None:
+def _row(handle: Callable[[str], Handle], pair_id: str, folder: str) -> dict[str, Any] | None:
+    """The pair's row among the kept or the rejected pairs of a shard; None where it is in neither.
+
+    Args:
+        handle: gives what a table of the shard is read from.
+        pair_id: of the pair.
+        folder: of the shard, for messages.
+
+    Raises:
+        StoreError: a table is missing.
+        VerifyError: a table cannot be read.
+    """
     for name in (PAIRS_FILE, REJECTED_FILE):
         try:
-            found = pq.read_table(source(name), filters=[("pair_id", "==", pair_id)]).to_pylist()
+            found = pq.read_table(handle(name), filters=[("pair_id", "==", pair_id)]).to_pylist()
         except FileNotFoundError as error:
             raise StoreError(
                 f"{folder}/{name}: is missing; the job has not made this shard, or it was deleted."
@@ -145,7 +155,7 @@ def _check_bytes(store: Store, stored: dict[str, Any]) -> None:
     with contextlib.suppress(StoreError):
         copies["data"] = open_dataset(store).row(pair_id).png
     for where, png in copies.items():
-        digest = hashlib.sha256(png).hexdigest()
+        digest = sha256_hex(png)
         if digest != stored["image_sha256"]:
             raise VerifyError(
                 f"pair {pair_id}: its PNG in {store}/{where} is damaged: sha256 {digest}, image_sha256 says "
@@ -203,4 +213,5 @@ def _dropped_for_others(row: dict[str, Any]) -> bool:
 
 
 def _brief(difference: str) -> str:
+    """The first 200 characters."""
     return difference if len(difference) <= 200 else f"{difference[:200]}..."

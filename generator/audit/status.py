@@ -1,4 +1,4 @@
-"""How far a job is, told from its folder alone: no running cluster is asked, and nothing is written."""
+"""How far a job is, by what its folder holds: no running cluster is asked, and nothing is written."""
 
 from __future__ import annotations
 

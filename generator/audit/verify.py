@@ -20,9 +20,8 @@ from medim_forge.generator.finalise.restored import RESTORED
 from medim_forge.generator.finalise.view import DATA
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import read_spec
-from medim_forge.generator.plan.rounds import ROUNDS
 from medim_forge.generator.records import ReplicaFacts, ShardRecord
-from medim_forge.generator.store import RECORD, Store, shard_name, store_at
+from medim_forge.generator.store import FOLDERS, RECORD, Store, shard_name, store_at
 
 _SHOWN = 20
 
@@ -140,15 +139,15 @@ class _Check:
 
     def _hash_files(self) -> None:
         """Compares every file with the manifest; a file that is not in it is a problem too."""
-        there = {name for place in ("shards", DATA, ROUNDS, RESTORED) for name in self.store.files(place)}
+        there = {name for folder in FOLDERS for name in self.store.files(folder)}
         known = there | {name for name in self.expected if "/" not in name and self.store.exists(name)}
-        sources = self.store.sources(name for name in self.expected if name in known)
+        handles = self.store.handles(name for name in self.expected if name in known)
         for path, entry in self.expected.items():
             if path not in known:
                 self.problems.append(f"{path}: is missing")
                 continue
             self.files += 1
-            found = file_record(next(sources), path)
+            found = file_record(next(handles), path)
             if (found.size, found.sha256) != (entry["size"], entry["sha256"]):
                 self.problems.append(
                     f"{path}: is not the file that was written ({found.size} bytes, sha256 {found.sha256}; "
@@ -187,7 +186,7 @@ class _Check:
         """Checks schema and rows of a Parquet file; the number of rows that could be read."""
         count = 0
         try:
-            with pq.ParquetFile(self.store.source(name)) as file:
+            with pq.ParquetFile(self.store.handle(name)) as file:
                 if _facts(file.schema_arrow) != _facts(schema):
                     self.problems.append(f"{name}: columns or metadata are not those of this job and release")
                 for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
@@ -228,6 +227,7 @@ class _Check:
             yield from dicom_problems(self.store, row, pixels, self.provenance, self.spec.output.dicom)
 
     def _same_counts(self, who: str, found: Mapping[str, int]) -> None:
+        """Compares what was counted with the counts of the manifest."""
         for name, count in found.items():
             if count != self.counts.get(name):
                 self.problems.append(f"manifest.json: counts.{name} is {self.counts.get(name)}, {who} hold {count}")

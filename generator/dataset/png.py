@@ -16,17 +16,17 @@ _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
-    ' Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/{source}"/>'
+    ' Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/{digital_source}"/>'
     '</rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
 )
 
 
-def encode_png(image: NDArray[np.uint8], source: str) -> bytes:
+def encode_png(image: NDArray[np.uint8], digital_source: str) -> bytes:
     """The PNG file of an image, marked with its IPTC digital source type.
 
     Args:
         image: uint8 [H, W] (grey) or [H, W, 3] (RGB).
-        source: last part of the IPTC term, e.g. `trainedAlgorithmicMedia`.
+        digital_source: last part of the IPTC term, e.g. `trainedAlgorithmicMedia`.
 
     Raises:
         ValueError: the array is no 8-bit grey or RGB image.
@@ -36,7 +36,7 @@ def encode_png(image: NDArray[np.uint8], source: str) -> bytes:
             f"image has dtype {image.dtype} and shape {image.shape}; a pair's image is uint8 [H, W] or uint8 [H, W, 3]"
         )
     info = PngImagePlugin.PngInfo()
-    info.add_itxt("XML:com.adobe.xmp", _XMP.format(source=source))
+    info.add_itxt("XML:com.adobe.xmp", _XMP.format(digital_source=digital_source))
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG", pnginfo=info, compress_level=6)
     return buffer.getvalue()

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from medim_forge.generator.dataset.png import decode_png
 from medim_forge.generator.dataset.schema import SCHEMA_VERSION
 from medim_forge.generator.errors import StoreError
-from medim_forge.generator.files import Source
+from medim_forge.generator.files import Handle
 from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.records import Domain, Task
 from medim_forge.generator.store import Store, store_at
@@ -119,7 +119,7 @@ class Row:
 class _RowGroup:
     """Where some consecutive rows lie."""
 
-    source: Source
+    file: Handle
     number: int
     rows: int
 
@@ -134,9 +134,9 @@ class Dataset:
         StoreError: a file cannot be read, or has another schema version.
     """
 
-    def __init__(self, files: Sequence[Source]) -> None:
+    def __init__(self, files: Sequence[Handle]) -> None:
         self.files = tuple(files)
-        self._groups = [group for source in self.files for group in _row_groups(source)]
+        self._groups = [group for file in self.files for group in _row_groups(file)]
         self._ends = np.cumsum([group.rows for group in self._groups], dtype=np.int64).tolist()
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
 
@@ -154,7 +154,7 @@ class Dataset:
         return row_of(self._table(number).slice(position - start, 1).to_pylist()[0])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without decoded row groups: workers read their own."""
+        """The state that is sent to a worker leaves decoded row groups out: it reads its own."""
         return {**self.__dict__, "_cache": OrderedDict()}
 
     def rows(self, domain: Domain | None = None, *, part: int = 0, parts: int = 1) -> Iterator[Row]:
@@ -224,7 +224,7 @@ def open_dataset(folder: Path | str | Store) -> Dataset:
             f"{store}: there is no data/*.parquet, so no finished dataset; finish the job with `medim run`, "
             "which makes what is missing"
         )
-    return Dataset(list(store.sources(names)))
+    return Dataset(list(store.handles(names)))
 
 
 def row_of(values: Mapping[str, Any]) -> Row:
@@ -239,25 +239,25 @@ def row_of(values: Mapping[str, Any]) -> Row:
     return Row(**plain, png=values["image"]["bytes"], scores=scores)
 
 
-def _row_groups(source: Source) -> list[_RowGroup]:
+def _row_groups(file: Handle) -> list[_RowGroup]:
     try:
-        metadata = pq.read_metadata(source)
+        metadata = pq.read_metadata(file)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"{source}: cannot be read as Parquet ({error}); `medim verify` tells what is damaged"
+            f"{file}: cannot be read as Parquet ({error}); `medim verify` tells what is damaged"
         ) from error
     version = (metadata.metadata or {}).get(b"schema_version", b"none").decode()
     if version != str(SCHEMA_VERSION):
         raise StoreError(
-            f"{source}: schema version is {version}, this release reads {SCHEMA_VERSION}; use the release that wrote it"
+            f"{file}: schema version is {version}, this release reads {SCHEMA_VERSION}; use the release that wrote it"
         )
-    return [_RowGroup(source, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
+    return [_RowGroup(file, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
 
 
 def _read(group: _RowGroup, names: list[str] | None = None) -> pa.Table:
-    with pq.ParquetFile(group.source) as file:
-        return file.read_row_group(group.number, columns=names)
+    with pq.ParquetFile(group.file) as table:
+        return table.read_row_group(group.number, columns=names)
 
 
-def _names(files: Sequence[Source]) -> str:
+def _names(files: Sequence[Handle]) -> str:
     return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"

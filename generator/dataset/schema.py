@@ -17,6 +17,8 @@ from medim_forge.generator.filters.columns import SCORE_PREFIX, described
 
 SCHEMA_VERSION = 1
 ROW_GROUP_ROWS = 128
+PAIRS_FILE = "pairs.parquet"
+REJECTED_FILE = "_rejected.parquet"
 
 IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _STRINGS = pa.list_(pa.string())
@@ -24,7 +26,7 @@ _STRINGS = pa.list_(pa.string())
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `made` columns are absent (null) in a quarantined row; the others are always there."""
+    """A column is always there, unless it is nullable; `made` ones are also null in a quarantined row."""
 
     name: str
     type: pa.DataType
@@ -193,9 +195,3 @@ def _feature(kind: pa.DataType) -> dict[str, object]:
         return {"feature": _feature(kind.value_type), "_type": "List"}
     # pyarrow prints 32-bit floats as `float`, Hugging Face calls them float32.
     return {"dtype": "float32" if kind == pa.float32() else str(kind), "_type": "Value"}
-
-
-PAIRS_FILE = "pairs.parquet"
-
-
-REJECTED_FILE = "_rejected.parquet"

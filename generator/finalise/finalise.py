@@ -119,7 +119,7 @@ def _files(store: Store, plan: Plan, provenance: Provenance, data: tuple[FileRec
     """
     rounds = [round_name(one.number) for one in plan.rounds]
     for name in (CARD, CONTACT_SHEET, "plan.json", LEFT_OUT, *([PRIVACY] if store.exists(PRIVACY) else []), *rounds):
-        yield file_record(store.source(name), name)
+        yield file_record(store.handle(name), name)
     yield from data
     for record in shard_records(store, plan.shards, provenance):
         for file in record.files:

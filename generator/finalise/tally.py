@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance
 from medim_forge.generator.errors import StoreError
-from medim_forge.generator.files import Source
+from medim_forge.generator.files import Handle
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of
 from medim_forge.generator.records import Domain, ShardRecord
@@ -57,7 +57,7 @@ class Tally:
     judged: Counter[Stratum] = field(default_factory=Counter)
     kept_of: Counter[Stratum] = field(default_factory=Counter)
 
-    def add(self, record: ShardRecord, kept: Source, rejected: Source, plan: Plan) -> None:
+    def add(self, record: ShardRecord, kept: Handle, rejected: Handle, plan: Plan) -> None:
         """Counts one shard in."""
         self.pairs += record.pairs
         self.kept += record.kept
@@ -97,9 +97,9 @@ def shard_records(store: Store, shards: int, provenance: Provenance) -> Iterator
         yield record
 
 
-def shard_tables(store: Store, shards: int, name: str) -> Iterator[Source]:
+def shard_tables(store: Store, shards: int, name: str) -> Iterator[Handle]:
     """What the table of every shard is read from, in order."""
-    return store.sources(f"{shard_name(index)}/{name}" for index in range(shards))
+    return store.handles(f"{shard_name(index)}/{name}" for index in range(shards))
 
 
 def tally(store: Store, plan: Plan, provenance: Provenance) -> Tally:

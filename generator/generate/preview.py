@@ -22,7 +22,7 @@ from medim_forge.generator.plan.plan import deal
 from medim_forge.generator.shards import Parts
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.shards.worker import imported
-from medim_forge.generator.store import committed, store_at
+from medim_forge.generator.store import store_at
 
 LARGEST_BATCH = 1024
 
@@ -67,7 +67,7 @@ def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts
     small = first_pairs(spec, batch_rows(pairs, spec.sampling.batch_size))
     make_room(small)
     result = run_job(small, local=True, on_event=on_event, parts=parts)
-    (record,) = committed(result.out).values()
+    (record,) = store_at(result.out).committed()
     plan = make_plan(spec)
     size = min(spec.compute.pairs_per_shard, plan.pairs)
     wasted = batch_rows(size, spec.sampling.batch_size) / size

@@ -5,13 +5,13 @@ What the file says changes verdicts; therefore its sha256 is pinned in `plan.jso
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medim_forge.generator import filters
 from medim_forge.generator.errors import SpecError
+from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.filters.lexicon import words_of
 from medim_forge.generator.filters.threshold import DefaultRule, FilterRule
 from medim_forge.generator.filters.wording import LEXICON, LEXICON_KEY, NONWORDS
@@ -50,7 +50,7 @@ def vocabulary_sha256(spec: filters.Filtered) -> dict[str, str]:
         SpecError: it cannot be read.
     """
     paths = [_path(rule) for rule in spec.filters if _reads(rule)]
-    return {LEXICON_KEY: hashlib.sha256(_content(paths[0])).hexdigest()} if paths else {}
+    return {LEXICON_KEY: sha256_hex(_content(paths[0]))} if paths else {}
 
 
 def _reads(rule: FilterRule) -> bool:

@@ -11,8 +11,7 @@ from medim_forge.generator.jobspec import GenerateSpec, parse_spec, to_yaml
 from medim_forge.generator.jobspec.load import parse_yaml
 from medim_forge.generator.plan.plan import Plan, plan_of
 from medim_forge.generator.plan.rounds import with_rounds
-from medim_forge.generator.store import Store
-from medim_forge.generator.store.protocol import json_text
+from medim_forge.generator.store import Store, json_text
 
 
 def stored_plan(store: Store, spec: GenerateSpec | None = None) -> Plan:

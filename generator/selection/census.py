@@ -92,11 +92,11 @@ def _rows(store: Store, plan: Plan, *, near: bool) -> Iterator[tuple[dict[str, A
     """Every row in order, without its image, and whether its shard kept it; `near` for what near-copies are told by."""
     scores = [SCORE_PREFIX + name for name in score_names(plan.spec)]
     names = list(dict.fromkeys([*STRATUM_COLUMNS, *_COLUMNS, *(_NEAR_COLUMNS if near else ()), *scores]))
-    sources = store.sources(
+    tables = store.handles(
         f"{shard_name(index)}/{name}" for index in range(plan.shards) for name in (PAIRS_FILE, REJECTED_FILE)
     )
     for _ in range(plan.shards):
-        kept = pq.read_table(next(sources), columns=names).to_pylist()
-        others = pq.read_table(next(sources), columns=[*names, "stage"]).to_pylist()
+        kept = pq.read_table(next(tables), columns=names).to_pylist()
+        others = pq.read_table(next(tables), columns=[*names, "stage"]).to_pylist()
         rows = [*(({**row, "stage": "filter"}, True) for row in kept), *((row, False) for row in others)]
         yield from sorted(rows, key=lambda row: int(row[0]["pair_index"]))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE
-from medim_forge.generator.files import Source
+from medim_forge.generator.files import Handle
 from medim_forge.generator.selection.policy import CONTROL_COLUMNS
 from medim_forge.generator.store import Store, shard_name
 
@@ -18,13 +18,13 @@ from medim_forge.generator.store import Store, shard_name
 def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:
     """What mismatched pairs agree, over every judged pair of the dataset."""
     names = (f"{shard_name(index)}/{name}" for index in range(shards) for name in (PAIRS_FILE, REJECTED_FILE))
-    for source in store.sources(names):
-        yield from pq.read_table(source, columns=list(CONTROL_COLUMNS)).to_pylist()
+    for table in store.handles(names):
+        yield from pq.read_table(table, columns=list(CONTROL_COLUMNS)).to_pylist()
 
 
-def judged_table(source: Source, names: Sequence[str]) -> pa.Table:
+def judged_table(handle: Handle, names: Sequence[str]) -> pa.Table:
     """The named columns of a shard's table, of the rows that were made and judged."""
-    with pq.ParquetFile(source) as file:
+    with pq.ParquetFile(handle) as file:
         there = file.schema_arrow.names
         table = file.read(columns=[*names, *(["stage"] if "stage" in there else [])])
     if "stage" in there:

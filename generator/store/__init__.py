@@ -1,6 +1,6 @@
 """Where the bytes of a dataset are kept, and how a shard is committed there exactly once."""
 
-from medim_forge.generator.store.places import committed, store_at
-from medim_forge.generator.store.protocol import RECORD, SUCCESS, Store, shard_name
+from medim_forge.generator.store.places import store_at
+from medim_forge.generator.store.protocol import FOLDERS, RECORD, SUCCESS, Store, json_text, shard_name
 
-__all__ = ["RECORD", "SUCCESS", "Store", "committed", "shard_name", "store_at"]
+__all__ = ["FOLDERS", "RECORD", "SUCCESS", "Store", "json_text", "shard_name", "store_at"]

@@ -23,6 +23,7 @@ from pathlib import Path
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.records import ShardRecord
 from medim_forge.generator.store.protocol import (
+    FOLDERS,
     RECORD,
     attempt_name,
     host_name,
@@ -52,12 +53,12 @@ class LocalStore:
         """The content of a file."""
         return (self.out / name).read_bytes()
 
-    def source(self, name: str) -> Path:
-        """What a file is read from."""
+    def handle(self, name: str) -> Path:
+        """The path of a file."""
         return self.out / name
 
-    def sources(self, names: Iterable[str]) -> Iterator[Path]:
-        """What files are read from, one after the other."""
+    def handles(self, names: Iterable[str]) -> Iterator[Path]:
+        """The paths of several files, in order."""
         return (self.out / name for name in names)
 
     def exists(self, name: str) -> bool:
@@ -70,11 +71,11 @@ class LocalStore:
         return sorted(path.relative_to(self.out).as_posix() for path in paths)
 
     def prepare(self) -> list[str]:
-        """The folder can take a dataset; what of one is there already, though it has no `spec.yaml`."""
+        """The folder can take a dataset. Folders of one that are there already without a `spec.yaml` are named."""
         with _writing(self.out):
             (self.out / _TEMPORARY).mkdir(parents=True, exist_ok=True)
-            strangers = [name for name in ("shards", "data", "rounds", "restored") if (self.out / name).exists()]
-            return [] if (self.out / "spec.yaml").exists() else strangers
+            unclaimed = [name for name in FOLDERS if (self.out / name).exists()]
+            return [] if (self.out / "spec.yaml").exists() else unclaimed
 
     def create(self, name: str, content: str) -> None:
         """The file exists and is complete: with `content`, or with what was there first."""
@@ -155,8 +156,8 @@ class LocalStore:
         The check is cheap, so that resuming a large job takes seconds: every record parses and the shard's tables have
         their size. `medim verify` hashes everything.
         """
-        folders = [one for one in (self.out / "shards").glob("*") if _SHARD_NAME.fullmatch(one.name)]
-        for folder in sorted(folders, key=lambda one: int(one.name)):
+        folders = [path for path in (self.out / "shards").glob("*") if _SHARD_NAME.fullmatch(path.name)]
+        for folder in sorted(folders, key=lambda path: int(path.name)):
             record = parse_record((folder / RECORD).read_bytes, where=str(folder))
             _check(folder, record)
             yield record
@@ -204,14 +205,19 @@ def _write_once(path: Path, content: str, drafts: Path) -> None:
 
 
 def _check(folder: Path, record: ShardRecord) -> None:
+    """A committed shard looks whole: its number is that of its folder, and its tables have their sizes.
+
+    Raises:
+        StoreError: it does not.
+    """
     problem = None if int(folder.name) == record.index else f"{RECORD} is of shard {record.index}"
-    for one in record.files:
-        if "/" in one.path:
+    for file in record.files:
+        if "/" in file.path:
             continue
-        path = folder / one.path
+        path = folder / file.path
         size = path.stat().st_size if path.is_file() else None
-        if size != one.size:
-            problem = f"{one.path} is missing" if size is None else f"{one.path} has {size} bytes, not {one.size}"
+        if size != file.size:
+            problem = f"{file.path} is missing" if size is None else f"{file.path} has {size} bytes, not {file.size}"
     if problem:
         raise StoreError(
             f"{folder}: damaged since it was committed: {problem}. Delete the folder and run again to remake it."
@@ -246,6 +252,7 @@ def _age_s(folder: Path) -> float:
 
 @contextlib.contextmanager
 def _writing(out: Path) -> Iterator[None]:
+    """What goes wrong inside is explained as a folder that cannot be written."""
     try:
         yield
     except OSError as error:

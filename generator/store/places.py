@@ -6,7 +6,6 @@ from pathlib import Path
 
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import is_url
-from medim_forge.generator.records import ShardRecord
 from medim_forge.generator.store.protocol import Store
 
 
@@ -27,12 +26,3 @@ def store_at(place: Path | str | Store) -> Store:
     from medim_forge.generator.store.local import LocalStore
 
     return LocalStore(Path(place))
-
-
-def committed(place: Path | str | Store) -> dict[int, ShardRecord]:
-    """The committed shards of a dataset by index, in order.
-
-    Raises:
-        StoreError: a committed shard is damaged.
-    """
-    return {record.index: record for record in store_at(place).committed()}

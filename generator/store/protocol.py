@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from medim_forge.generator.errors import StoreError
-from medim_forge.generator.files import Source
+from medim_forge.generator.files import Handle
 from medim_forge.generator.records import FileRecord, ShardRecord
 
 RECORD = "_shard.json"
 SUCCESS = "_SUCCESS"
+# The folders of a dataset: what was made, what is chosen from it, later rounds, and DICOM of pairs that came back.
+FOLDERS = ("shards", "data", "rounds", "restored")
 
 
 class Store(Protocol):
@@ -35,11 +37,11 @@ class Store(Protocol):
     def read(self, name: str) -> bytes:
         """The content of a file."""
 
-    def source(self, name: str) -> Source:
-        """What a file is read from."""
+    def handle(self, name: str) -> Handle:
+        """A path or an open file that the file is read from."""
 
-    def sources(self, names: Iterable[str]) -> Iterator[Source]:
-        """What files are read from, one after the other; the next ones may be on their way already."""
+    def handles(self, names: Iterable[str]) -> Iterator[Handle]:
+        """What several files are read from, in order; the next ones may be on their way already."""
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -48,7 +50,7 @@ class Store(Protocol):
         """The files below a folder, sorted; of shards, those that are committed."""
 
     def prepare(self) -> list[str]:
-        """The place can take a dataset; what of one is there already, though it has no `spec.yaml`."""
+        """The place can take a dataset. Folders of one that are there already without a `spec.yaml` are named."""
 
     def create(self, name: str, content: str) -> None:
         """The file exists and is complete: with `content`, or with what was there first."""
@@ -131,7 +133,7 @@ def parse_record(read: Callable[[], bytes], where: str) -> ShardRecord:
     """
     try:
         values = json.loads(read())
-        files = tuple(FileRecord(**one) for one in values.pop("files"))
+        files = tuple(FileRecord(**file) for file in values.pop("files"))
         return ShardRecord(**values, files=files)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(

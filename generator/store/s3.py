@@ -20,7 +20,7 @@ from pathlib import Path
 
 from medim_forge.generator.errors import OutageError, StoreError
 from medim_forge.generator.records import ShardRecord
-from medim_forge.generator.store.protocol import RECORD, attempt_name, parse_record, record_text, shard_name
+from medim_forge.generator.store.protocol import FOLDERS, RECORD, attempt_name, parse_record, record_text, shard_name
 from medim_forge.generator.store.s3_client import ObjectClient
 from medim_forge.generator.store.s3_file import ObjectFile
 from medim_forge.generator.store.scratch import scratch_folder
@@ -51,14 +51,14 @@ class ObjectStore:
         """The content of a file."""
         return self._client.get(self._key(name))
 
-    def source(self, name: str) -> ObjectFile:
-        """What a file is read from; a small one is here already."""
+    def handle(self, name: str) -> ObjectFile:
+        """An object opened for reading; a small one is here already."""
         key = self._key(name)
         return ObjectFile(self._client, key, self._client.size(key)).load()
 
-    def sources(self, names: Iterable[str]) -> Iterator[ObjectFile]:
-        """What files are read from; the next ones are on their way already."""
-        return self._client.ahead(self.source, names)
+    def handles(self, names: Iterable[str]) -> Iterator[ObjectFile]:
+        """Several objects opened for reading, in order; the next ones are on their way already."""
+        return self._client.ahead(self.handle, names)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -73,21 +73,21 @@ class ObjectStore:
         if place == "shards":
             owners = {
                 f"shards/{self._attempts[index]}": shard_name(index)
-                for index in [one.index for one in self.committed()]
+                for index in [record.index for record in self.committed()]
             }
             owners |= {name: name for name in owners.values()}
-            found = (_IN_SHARDS.fullmatch(key) for key in self._client.walk(place))
-            return sorted(f"{owners[one[1]]}/{one[2]}" for one in found if one and one[1] in owners)
-        key = self._key(place)
-        return [place + one.removeprefix(key) for one in self._client.walk(key)]
+            matches = (_IN_SHARDS.fullmatch(key) for key in self._client.walk(place))
+            return sorted(f"{owners[match[1]]}/{match[2]}" for match in matches if match and match[1] in owners)
+        top = self._key(place)
+        return [place + key.removeprefix(top) for key in self._client.walk(top)]
 
     def prepare(self) -> list[str]:
-        """The prefix can take a dataset; what of one is there already, though it has no `spec.yaml`."""
+        """The prefix can take a dataset. Folders of one that are there already without a `spec.yaml` are named."""
         if self.exists("spec.yaml"):
             return []
-        strangers = [name for name in ("shards", "data", "rounds", "restored") if self._client.names(name)]
+        unclaimed = [name for name in FOLDERS if self._client.names(name)]
         # Asked again: another driver that has just begun writes its spec before its shards.
-        return [] if self.exists("spec.yaml") else strangers
+        return [] if self.exists("spec.yaml") else unclaimed
 
     def create(self, name: str, content: str) -> None:
         """The file exists and is complete: with `content`, or with what was there first.
@@ -171,7 +171,7 @@ class ObjectStore:
         """
         names = self._client.names("shards")
         there = set(names)
-        for record in self.records(sorted(int(one) for one in names if _SHARD.fullmatch(one))):
+        for record in self.records(sorted(int(name) for name in names if _SHARD.fullmatch(name))):
             attempt = self._attempts[record.index]
             # It may have been committed while the names were listed.
             if attempt not in there and not self._client.names(f"shards/{attempt}"):
@@ -187,7 +187,7 @@ class ObjectStore:
         attempts: dict[int, set[str]] = defaultdict(set)
         for match in filter(None, map(_ATTEMPT.fullmatch, names)):
             attempts[int(match[1])].add(match[0])
-        done = sorted(int(one) for one in names if _SHARD.fullmatch(one))
+        done = sorted(int(name) for name in names if _SHARD.fullmatch(name))
         stale: list[str] = []
         for record in self.records(index for index in done if len(attempts[index]) > 1):
             stale += attempts[record.index] - {str(record.run[FOLDER])}

@@ -128,8 +128,8 @@ class ObjectClient:
                     yield waiting.popleft().result()
                     waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
             finally:
-                for one in waiting:
-                    one.cancel()
+                for future in waiting:
+                    future.cancel()
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
@@ -139,7 +139,7 @@ class ObjectClient:
         if self._connected is None or self._connected[0] != os.getpid():
             import fsspec
 
-            # Trials are counted here and nowhere else. Listings are never remembered: others write too.
+            # Trials are counted here and nowhere else. Listings are never cached: others write too.
             options = {"connect_timeout": 5, "read_timeout": 30, "retries": {"total_max_attempts": 1}}
             files = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True, config_kwargs=options)
             files.retries = 1
@@ -180,13 +180,15 @@ class ObjectClient:
 
     def _explained(self, error: Exception) -> str:
         """What is wrong, where, and how to mend it."""
+        from botocore import exceptions as boto
+
         response = _response(error)
         code, status = _code(error), _status(error)
         said = f"{code}: {response['Error'].get('Message', error)}" if code else f"{type(error).__name__}: {error}"
         bucket = self._root.partition("/")[0]
         if code == "NoSuchBucket":
             return f"{self.url}: there is no bucket {bucket} at {_endpoint()}. Create it, or correct output.dir."
-        if type(error).__name__ in {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}:
+        if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
             return (
                 f"{self.url}: no credentials were found for it ({said}). Set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role; on a Ray cluster every node needs "
@@ -209,6 +211,7 @@ def _may_pass(error: Exception) -> bool:
     """Whether the same request may succeed later: the store did not answer, or answered that it is busy or broken."""
     from aiohttp import ClientError as TransportError
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     status = _status(error)
     if status:
@@ -220,15 +223,15 @@ def _may_pass(error: Exception) -> bool:
         boto.ConnectionError,
         boto.ResponseStreamingError,
         boto.IncompleteReadError,
+        ResponseParserError,  # rate limits and proxies may answer with what is no XML
     )
-    # Rate limits and proxies may answer with what is no XML.
-    return isinstance(error, lost) or type(error).__name__ == "ResponseParserError"
+    return isinstance(error, lost)
 
 
 def _response(error: BaseException) -> dict[str, Any]:
     """What the store answered, as botocore keeps it; empty where it did not answer."""
-    for one in (error, error.__cause__, error.__context__):
-        found = getattr(one, "response", None)
+    for cause in (error, error.__cause__, error.__context__):
+        found = getattr(cause, "response", None)
         if isinstance(found, dict):
             return found
     return {}

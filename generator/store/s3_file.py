@@ -34,11 +34,11 @@ class ObjectFile(io.RawIOBase):
         return ObjectFile, (self._client, self._key, self._size)
 
     def readable(self) -> bool:
-        """Yes."""
+        """It can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Reads may start anywhere."""
         return True
 
     def tell(self) -> int:

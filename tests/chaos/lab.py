@@ -24,8 +24,8 @@ from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.store.places import committed
 from medim_forge.generator.store.protocol import SUCCESS
+from tests.doubles.pairs import committed
 from tests.doubles.ray_driver import start_driver
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 from tests.doubles.tiny_jobs import FAULTY, run_here, tiny_job

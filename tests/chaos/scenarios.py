@@ -15,9 +15,9 @@ import pytest
 from medim_forge.generator.errors import QuarantineError, StoreError
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.store.places import committed
 from medim_forge.generator.store.protocol import SUCCESS
 from tests.chaos.lab import Ending, Lab, Scenarios, killed
+from tests.doubles.pairs import committed
 from tests.doubles.ray_driver import said_until_a_commit
 from tests.doubles.toy_replica import set_faults
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from medim_forge.generator.store.places import committed
 from tests.chaos.lab import Ending, check, laboratory
 from tests.chaos.scenarios import SCENARIOS
+from tests.doubles.pairs import committed
 
 pytestmark = [
     pytest.mark.slow,

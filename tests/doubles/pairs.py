@@ -29,7 +29,7 @@ from medim_forge.generator.records import (
     Verdict,
 )
 from medim_forge.generator.similarity import sign
-from medim_forge.generator.store.places import store_at
+from medim_forge.generator.store import Store, store_at
 from medim_forge.generator.store.protocol import SUCCESS
 from medim_forge.generator.writers import build_writers
 
@@ -163,3 +163,8 @@ def finish_tiny(out: Path, spec: GenerateSpec | None = None) -> Totals:
     totals = finalise(out, spec, make_plan(spec), make_facts())
     (out / SUCCESS).touch()
     return totals
+
+
+def committed(out: Path | str | Store) -> dict[int, ShardRecord]:
+    """The committed shards of a dataset by index, in order."""
+    return {record.index: record for record in store_at(out).committed()}

@@ -133,8 +133,8 @@ def _split(path: str) -> tuple[str, str | None]:
 
 @contextmanager
 def _opened(store: Store, name: str) -> Iterator[BinaryIO]:
-    source = store.source(name)
-    with source.open("rb") if isinstance(source, Path) else source as stream:
+    handle = store.handle(name)
+    with handle.open("rb") if isinstance(handle, Path) else handle as stream:
         yield cast("BinaryIO", stream)
 
 

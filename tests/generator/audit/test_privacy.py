@@ -1,4 +1,4 @@
-"""Planted near-copies are found, strangers are not, and the card says so."""
+"""Planted near-copies are found, images of others are not, and the card says so."""
 
 import io
 import json
@@ -42,22 +42,22 @@ def near_copy(image, number):
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_one_percent_of_near_copies_is_found_at_one_percent_of_false_alarms(domain):
     phantoms = [draw(domain, seed).image for seed in range(2000)]
-    reference, holdout, strangers = Reference(phantoms[:700]), phantoms[700:1100], phantoms[1100:2000]
+    reference, holdout, others = Reference(phantoms[:700]), phantoms[700:1100], phantoms[1100:2000]
     copies = [near_copy(phantoms[place * 70], place) for place in range(9)]
     apart = reference.distances(holdout)
     assert copied(reference.distances(copies), apart).mean() >= 0.95
-    assert copied(reference.distances(strangers), apart).mean() <= 0.01
+    assert copied(reference.distances(others), apart).mean() <= 0.01
 
 
-def test_a_copy_is_traced_to_its_record_and_a_stranger_is_far():
+def test_a_copy_is_traced_to_its_record_and_another_image_is_far():
     phantoms = [draw("pathology", seed).image for seed in range(30)]
     reference = Reference(phantoms[:20])
     found = reference.distances([near_copy(phantoms[7], place) for place in range(3)])
     assert found.record.tolist() == [7, 7, 7]
     assert found.ratio.max() < 0.2
-    strangers = reference.distances(phantoms[20:])
-    assert strangers.ratio.min() > 0.5
-    assert not copied(strangers, None).any()
+    others = reference.distances(phantoms[20:])
+    assert others.ratio.min() > 0.5
+    assert not copied(others, None).any()
 
 
 def test_a_small_shift_does_not_hide_a_copy_of_texture():
@@ -91,12 +91,12 @@ def test_a_holdout_that_is_part_of_the_reference_is_left_out_or_refused(tmp_path
     with pytest.raises(InputError, match="every record is in the reference too"):
         assess(tmp_path / "out", shards[0], shards[0], "image", "report")
     both = tmp_path / "both.parquet"
-    pq.write_table(pa.concat_tables([pq.read_table(one, columns=["image", "report"]) for one in shards[:2]]), both)
+    pq.write_table(pa.concat_tables([pq.read_table(shard, columns=["image", "report"]) for shard in shards[:2]]), both)
     found = assess(tmp_path / "out", shards[0], str(both), "image", "report")
     assert (found.holdout, found.copied_images) == (3, 4)
-    assert [one.split()[0] for one in found.warnings] == ["4", "3"]
+    assert [warning.split()[0] for warning in found.warnings] == ["4", "3"]
     assert "warning: 4 held-out records are in the reference too" in str(found)
-    assert [(one.record, one.image) for one in found.copied_pairs if one.image] == [(n, True) for n in range(4)]
+    assert [(copy.record, copy.image) for copy in found.copied_pairs if copy.image] == [(n, True) for n in range(4)]
 
 
 def test_the_longest_verbatim_stretch_is_counted_in_words():
@@ -145,14 +145,14 @@ def test_the_result_goes_into_card_and_manifest_until_data_changes(tmp_path):
     assert (found.pairs, found.reference, found.holdout) == (9, 4, 2)
     assert found.copied_images >= 4
     bare = assess(tmp_path / "out", places[0] + "/pairs.parquet", None, "image", "report")
-    # Sentences of the grammar recur, so without a holdout reports of strangers may count too.
+    # Sentences of the grammar recur, so without a holdout reports of others may count too.
     assert (bare.copied_images, bare.copied_reports >= 4) == (4, True)
     record_privacy(tmp_path / "out", bare)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "images that count as copies | 4 (half as far" in card
     assert "does not prove that nothing leaked" in card
     assert json.loads((tmp_path / "out" / PRIVACY).read_text())["copied_pairs"] == [
-        asdict(one) for one in bare.copied_pairs
+        asdict(copy) for copy in bare.copied_pairs
     ]
     assert not inspect(tmp_path / "out").problems
     rules = make_spec(output={"dir": "out/tiny", "dicom": None}, filters=[{"name": "image_stats", "drop_below": 0.6}])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from medim_forge.generator.dataset.reader import open_dataset
+from medim_forge.generator.dataset import open_dataset
 from tests.doubles.pairs import finish_tiny, make_pair
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import medim_forge.generator.dataset.reader
-from medim_forge.generator.dataset.reader import Dataset, open_dataset
+from medim_forge.generator.dataset import Dataset, open_dataset
 from medim_forge.generator.errors import StoreError
 from tests.doubles.pairs import finish_tiny, make_pair
 

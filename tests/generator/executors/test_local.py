@@ -20,8 +20,8 @@ from medim_forge.generator.errors import (
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.store.places import committed
 from medim_forge.generator.store.protocol import shard_folder
+from tests.doubles.pairs import committed
 from tests.doubles.toy_replica import PARTS, content_of, fired, set_faults, toy_job
 
 

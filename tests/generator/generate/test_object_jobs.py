@@ -21,9 +21,9 @@ from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import to_yaml
 from medim_forge.generator.store import s3_client as object_client
-from medim_forge.generator.store.places import committed
 from medim_forge.generator.store.s3 import ObjectStore
 from tests.doubles.object_server import copied, keys_below
+from tests.doubles.pairs import committed
 from tests.doubles.toy_replica import PARTS, content_of, fired, set_faults, toy_job
 
 pytestmark = [

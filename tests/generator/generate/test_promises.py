@@ -22,8 +22,8 @@ from medim_forge.generator.jobspec.sections import SamplingSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.replica.load import load_replica
-from medim_forge.generator.store.places import committed
 from medim_forge.generator.store.protocol import shard_folder
+from tests.doubles.pairs import committed
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 from tests.doubles.tiny_jobs import run_here, tiny_job
 from tests.doubles.toy_replica import content_of

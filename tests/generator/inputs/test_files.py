@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from medim_forge.generator.audit.verify import verify
-from medim_forge.generator.dataset.reader import open_dataset
+from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.inputs.dicom import read_dicom
 from medim_forge.generator.inputs.load import load_inputs
@@ -53,7 +53,7 @@ def given(spec):
 
 def loaded(job):
     parts = [load_inputs(job, shard) for shard in make_plan(job)]
-    return [one for shard, _ in parts for one in shard.requests], [row for _, bad in parts for row in bad]
+    return [request for shard, _ in parts for request in shard.requests], [row for _, bad in parts for row in bad]
 
 
 def pixels(request):
@@ -68,7 +68,7 @@ def test_a_folder_is_read_file_by_file_in_order_of_its_paths(given, folder):
     requests, bad = loaded(job)
     paths = sorted(path for path in folder.rglob("*_*"))
     good = [path for path in paths if any(name.removesuffix(".dcm") == path.name[2:] for name in GOOD)]
-    assert [paths[one.source_row] for one in requests] == good
+    assert [paths[request.source_row] for request in requests] == good
     for request, path in zip(requests, good, strict=True):
         assert np.array_equal(pixels(request), read_dicom(path.read_bytes()))
     assert len(bad) == len(BROKEN)
@@ -79,7 +79,7 @@ def test_a_broken_file_is_quarantined_with_its_path_and_reason(given, folder):
     errors = {row.error for row in bad}
     assert {row.stage for row in bad} == {"input"}
     for name, words in zip(BROKEN, ("8130 vs 8192 bytes", "RT Plan Storage without pixels", "2 frames"), strict=True):
-        (error,) = (one for one in errors if name.removesuffix(".dcm") in one)
+        (error,) = (error for error in errors if name.removesuffix(".dcm") in error)
         assert error.startswith(f"InputError: {folder}")
         assert words in error
 
@@ -131,7 +131,7 @@ def test_a_folder_of_pictures_leaves_other_files_alone(given, tmp_path):
     (folder / "c.png").write_bytes(b"no picture")
     (folder / "labels.csv").write_text("a,b")
     requests, bad = loaded(given("images", folder))
-    assert [one.source_row for one in requests] == [0, 1]
+    assert [request.source_row for request in requests] == [0, 1]
     assert np.array_equal(pixels(requests[0]), draw("chest_xray", 1).image)
     [row] = bad
     assert f"{folder / 'c.png'} cannot be decoded" in row.error

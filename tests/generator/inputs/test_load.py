@@ -42,10 +42,10 @@ def loaded(job):
 def test_reports_are_read_row_by_row_across_row_groups_and_files(given, tmp_path):
     pq.write_table(pa.table({"report": ["zero", "one", "two"]}), tmp_path / "a.parquet", row_group_size=2)
     job = given("report_to_image", {"report": ["three", "four"]}, name="b.parquet")
-    requests = [one for shard, bad in loaded(job) for one in shard.requests if not bad]
-    assert [one.given_report for one in requests] == ["zero", "one", "two", "three", "four"]
-    assert [one.source_row for one in requests] == [0, 1, 2, 3, 4]
-    assert all(one.prompt.text == "" and one.given_image is None for one in requests)
+    requests = [request for shard, bad in loaded(job) for request in shard.requests if not bad]
+    assert [request.given_report for request in requests] == ["zero", "one", "two", "three", "four"]
+    assert [request.source_row for request in requests] == [0, 1, 2, 3, 4]
+    assert all(request.prompt.text == "" and request.given_image is None for request in requests)
 
 
 def test_report_tells_which_findings_are_asked_for(given):
@@ -60,14 +60,14 @@ def test_report_tells_which_findings_are_asked_for(given):
 def test_images_are_read_as_bytes_or_as_struct(given, wrap):
     job = given("image_to_report", {"image": [wrap(png(1)), wrap(png(2))]})
     [(shard, bad)] = loaded(job)
-    assert [one.given_image for one in shard.requests] == [png(1), png(2)]
+    assert [request.given_image for request in shard.requests] == [png(1), png(2)]
     assert bad == []
 
 
 def test_unreadable_images_are_quarantined_and_the_rest_go_on(given):
     content = [png(0), b"not an image", None, png(3)[:40], b"", png(5)]
     shards = loaded(given("image_to_report", {"image": content}))
-    assert [one.pair_index for shard, _ in shards for one in shard.requests] == [0, 5]
+    assert [request.pair_index for shard, _ in shards for request in shard.requests] == [0, 5]
     rows = [row for _, bad in shards for row in bad]
     assert [row.request.pair_index for row in rows] == [1, 2, 3, 4]
     assert {row.stage for row in rows} == {"input"}
@@ -91,7 +91,7 @@ def test_limit_takes_the_first_rows(given):
 def test_glob_and_file_name_the_same_rows_as_the_folder(given, tmp_path):
     for path in (str(tmp_path / "*.parquet"), str(tmp_path / "in.parquet")):
         job = given("report_to_image", {"report": ["a", "b"]}, path=path)
-        assert [one.given_report for shard, _ in loaded(job) for one in shard.requests] == ["a", "b"]
+        assert [request.given_report for shard, _ in loaded(job) for request in shard.requests] == ["a", "b"]
 
 
 def test_missing_column_is_refused_naming_those_there_are(given):
@@ -123,10 +123,10 @@ def test_plan_record_changes_with_the_content_of_the_inputs(given, tmp_path):
         job = given("report_to_image", {"report": reports}, path=str(tmp_path / name), name=name)
         return plan_record(make_plan(job), model_sha256="", versions={})["inputs_sha256"]
 
-    (one,) = record(["a"], "one.parquet").items()
-    (two,) = record(["b"], "two.parquet").items()
-    assert (one[0], two[0]) == ("one.parquet", "two.parquet")
-    assert one[1] != two[1]
+    (first,) = record(["a"], "one.parquet").items()
+    (second,) = record(["b"], "two.parquet").items()
+    assert (first[0], second[0]) == ("one.parquet", "two.parquet")
+    assert first[1] != second[1]
 
 
 @pytest.mark.parametrize("domain", ["chest_xray", "pathology"])
@@ -135,11 +135,11 @@ def test_phantom_inputs_are_the_same_each_time_and_fit_their_domain(spec, domain
     reports = spec(task="report_to_image", prompts=None, inputs=section)
     images = spec(task="image_to_report", prompts=None, inputs=section)
     assert loaded(reports) == loaded(reports)
-    rows = [one for shard, _ in loaded(reports) for one in shard.requests]
-    assert len({one.given_report for one in rows}) > 1
-    assert all(one.prompt.findings == tuple(sorted(read_findings(one.given_report))) for one in rows)
-    shapes = {Image.open(io.BytesIO(one.given_image)).mode for shard, _ in loaded(images) for one in shard.requests}
-    assert shapes == {"L" if domain == "chest_xray" else "RGB"}
+    rows = [request for shard, _ in loaded(reports) for request in shard.requests]
+    assert len({request.given_report for request in rows}) > 1
+    assert all(request.prompt.findings == tuple(sorted(read_findings(request.given_report))) for request in rows)
+    given = [request.given_image for shard, _ in loaded(images) for request in shard.requests]
+    assert {Image.open(io.BytesIO(image)).mode for image in given} == {"L" if domain == "chest_xray" else "RGB"}
 
 
 def test_joint_job_has_no_inputs_to_load(spec):

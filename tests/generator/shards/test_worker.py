@@ -21,8 +21,9 @@ from medim_forge.generator.records import Pair
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.shards.schedule import Order
 from medim_forge.generator.shards.worker import Done, Parts, Worker, WorkerSetup
-from medim_forge.generator.store.places import committed, store_at
+from medim_forge.generator.store.places import store_at
 from medim_forge.generator.writers import build_writers, parquet
+from tests.doubles.pairs import committed
 from tests.doubles.toy_replica import PARTS, FaultyWriter, ShufflingToy, ToyReplica, toy_facts, toy_job
 
 GENERATING: list[int] = []

@@ -14,8 +14,9 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.plan.stored import claim_dataset, differences, read_spec
 from medim_forge.generator.records import FileRecord, ShardRecord
 from medim_forge.generator.store.local import LocalStore
-from medim_forge.generator.store.places import committed, store_at
+from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.protocol import shard_folder
+from tests.doubles.pairs import committed
 
 PLAN = {"model_sha256": "aa" * 32, "pairs": 8, "versions": {"torch": "2.13"}}
 

@@ -14,10 +14,11 @@ from medim_forge.generator.plan.stored import claim_dataset, read_plan, read_spe
 from medim_forge.generator.records import FileRecord, ShardRecord
 from medim_forge.generator.store import s3_client as object_client
 from medim_forge.generator.store import s3_file as object_file
-from medim_forge.generator.store.places import committed, store_at
+from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.s3 import ObjectStore
 from medim_forge.generator.store.s3_file import ObjectFile
 from tests.doubles.object_server import BUCKET, keys_below, s3_server
+from tests.doubles.pairs import committed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -168,7 +169,7 @@ def test_a_large_object_is_read_in_ranges_and_by_another_process_too(store, tmp_
     store._client.put_file("big.parquet", tmp_path / "big.parquet")
     monkeypatch.setattr(object_file, "WHOLE_BYTES", 1000)
     monkeypatch.setattr(object_file, "_AHEAD_BYTES", 5000)
-    source = pickle.loads(pickle.dumps(store.source("big.parquet")))  # noqa: S301 - our own
+    source = pickle.loads(pickle.dumps(store.handle("big.parquet")))  # noqa: S301 - our own
     assert isinstance(source, ObjectFile)
     assert pq.read_table(source).equals(table)
     assert pq.ParquetFile(source).read_row_group(3).equals(table.slice(3000, 1000))
@@ -181,14 +182,14 @@ def test_many_records_come_in_order(store):
     for index in range(40):
         store.commit(attempt(store, index), record(index))
     assert list(committed(store)) == list(range(40))
-    assert [one.index for one in store.records(range(39, -1, -1))] == list(range(39, -1, -1))
+    assert [record.index for record in store.records(range(39, -1, -1))] == list(range(39, -1, -1))
 
 
 def test_an_outage_of_a_second_is_waited_for_and_said(store, relay, caplog):
     store.mark("a")
     relay.fail_until(lambda: caplog.records, 1.0)
     assert store.exists("a")
-    met, over = [one.getMessage() for one in caplog.records]
+    met, over = [record.getMessage() for record in caplog.records]
     assert "no answer" in met
     assert "answers again after" in over
 

@@ -18,7 +18,7 @@ from medim_forge.generator.events import JobEvent
 from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import load_spec
-from medim_forge.generator.store.places import committed
+from tests.doubles.pairs import committed
 from tests.doubles.ray_driver import said_until_a_commit, start_driver
 from tests.doubles.toy_replica import PARTS, content_of, fired, set_faults, toy_job
 

@@ -18,7 +18,7 @@ from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import to_yaml
-from medim_forge.generator.store.places import committed
+from tests.doubles.pairs import committed
 from tests.doubles.ray_driver import said_until_a_commit, start_driver
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 from tests.doubles.tiny_jobs import FAULTY, run_here, tiny_job

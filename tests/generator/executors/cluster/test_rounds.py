@@ -9,7 +9,8 @@ import pytest
 from medim_forge.generator.finalise.manifest import read_manifest
 from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.store.places import committed, store_at
+from medim_forge.generator.store.places import store_at
+from tests.doubles.pairs import committed
 from tests.doubles.toy_replica import PARTS, content_of, fired, set_faults, toy_job
 
 pytestmark = [

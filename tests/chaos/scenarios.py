@@ -116,7 +116,7 @@ def shard_hangs(lab: Lab) -> tuple[GenerateSpec, Ending]:
 
 def failing_row(lab: Lab) -> tuple[GenerateSpec, Ending]:
     """a row raises whenever it is made"""
-    spec = lab.job("failing", {"at": "generate", "do": "raise", "pair": 4})
+    spec = lab.job("failing", {"at": "generate", "do": "raise", "pair": 4}, max_retries=0)
     with pytest.raises(QuarantineError) as caught:
         lab.run(spec)
     return spec, Ending(

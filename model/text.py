@@ -100,10 +100,6 @@ class ReportTokenizer:
         assert isinstance(text, str)
         return text.strip()
 
-    def pieces(self, text: str) -> list[str]:
-        """The pieces the text is cut into, for looking at."""
-        return [str(piece) for piece in self._fast.tokenize(text)]
-
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
         path.write_text(self._fast.backend_tokenizer.to_str(pretty=False) + "\n", encoding="utf-8")

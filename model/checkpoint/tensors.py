@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-SHARD_BYTES = 1 << 30
+FILE_BYTES = 1 << 30
 DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
@@ -149,12 +149,12 @@ def listed(problems: Sequence[str]) -> str:
     return f"{'; '.join(problems[:5])}{more}"
 
 
-def write_shards(
+def write_tensors(
     folder: Path,
     stem: str,
     sizes: Mapping[str, int],
     tensor: Callable[[str], Tensor],
-    shard_bytes: int = SHARD_BYTES,
+    file_bytes: int = FILE_BYTES,
 ) -> list[Path]:
     """The tensors lie in the folder, in one file, or in several with an index; never more than one file's in memory.
 
@@ -163,12 +163,12 @@ def write_shards(
         stem: how the files begin.
         sizes: bytes by tensor name, in the order in which they are written.
         tensor: the value of a name, asked for once.
-        shard_bytes: how large a file may grow; a larger tensor has a file of its own.
+        file_bytes: how large a file may grow; a larger tensor has a file of its own.
 
     Returns:
         The weight files.
     """
-    groups = _groups(sizes, shard_bytes)
+    groups = _groups(sizes, file_bytes)
     if len(groups) == 1:
         path = folder / f"{stem}.safetensors"
         _save(path, groups[0], tensor)

@@ -28,7 +28,7 @@ def card(
     dtype: str,
     terms: Sequence[str],
     left_out: Sequence[str],
-    image: int,
+    left_out_losses: int,
 ) -> dict[str, Any]:
     """What card.json holds.
 
@@ -38,7 +38,7 @@ def card(
         dtype: that the backbone was stored in.
         terms: of the training data.
         left_out: backbone tensors that the checkpoint does not need.
-        image: how many tensors of the image tokenizer's training losses were left out.
+        left_out_losses: how many tensors of the image tokenizer's training losses are not in it.
     """
     return {
         "kind": "converted",
@@ -50,7 +50,7 @@ def card(
             "tied": config.backbone.tied,
         },
         "vocabulary": config.layout.vocab,
-        "left_out": {"backbone": list(left_out), "image_tokenizer_losses": image},
+        "left_out": {"backbone": list(left_out), "image_tokenizer_losses": left_out_losses},
         "sources": {role: [dict(file) for file in files] for role, files in sources.items()},
         "training_data_terms": list(terms),
     }

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from medim_forge.model import conventions
 from medim_forge.model.checkpoint import CheckpointError, sha256
-from medim_forge.model.checkpoint.tensors import SHARD_BYTES, write_shards
+from medim_forge.model.checkpoint.tensors import FILE_BYTES, write_tensors
 from medim_forge.model.config import MedimConfig, VqganConfig
 from medim_forge.model.convert.card import card, readme
 from medim_forge.model.convert.image import IGNORED, vqgan_config
 from medim_forge.model.convert.names import HEAD, backbone_config, our_names
 from medim_forge.model.convert.text import report_tokenizer
-from medim_forge.model.convert.weights import Source, digest, open_source
+from medim_forge.model.convert.weights import Weights, digest, open_weights
 from medim_forge.model.layout import Codebook, TokenLayout
 
 DTYPES = {"source": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -53,7 +53,7 @@ class Request:
         dtype: of the stored backbone: `source` keeps what it has.
         device_text: what the conditioning says of the device, e.g. `, device='cuda:0'`; see `Conventions`.
         terms: terms of the training data that every output must carry.
-        shard_bytes: how large a file of weights may be.
+        file_bytes: how large a file of weights may be.
     """
 
     backbone: Path
@@ -64,7 +64,7 @@ class Request:
     dtype: str = "source"
     device_text: str = ""
     terms: tuple[str, ...] = ()
-    shard_bytes: int = SHARD_BYTES
+    file_bytes: int = FILE_BYTES
 
 
 def convert(request: Request, out: Path, on_step: OnStep | None = None) -> str:
@@ -79,8 +79,8 @@ def convert(request: Request, out: Path, on_step: OnStep | None = None) -> str:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} is there already and not empty; give another folder, or remove it")
     text, text_files = report_tokenizer(request.tokenizer)
-    backbone = open_source(request.backbone, "backbone")
-    image = open_source(request.vqgan, "image tokenizer")
+    backbone = open_weights(request.backbone, "backbone")
+    image = open_weights(request.vqgan, "image tokenizer")
     names = our_names(backbone.tensors, "backbone")
     config, left_out = _config(request, text, backbone, names, image)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
@@ -89,9 +89,9 @@ def convert(request: Request, out: Path, on_step: OnStep | None = None) -> str:
         (partial / "config.json").write_text(config.to_json(), encoding="utf-8")
         (partial / "tokenizer.json").write_text(text.to_str(pretty=False) + "\n", encoding="utf-8")
         kept = [name for name in image.tensors if not name.startswith(IGNORED)]
-        _copy(partial, "image_tokenizer_0", image, {name: name for name in kept}, torch.float32, SHARD_BYTES, "image")
+        _copy(partial, "image_tokenizer_0", image, {name: name for name in kept}, torch.float32, FILE_BYTES, "image")
         wanted = {ours: name for ours, name in names.items() if ours not in left_out}
-        _copy(partial, "backbone", backbone, wanted, DTYPES[request.dtype], request.shard_bytes, "backbone", on_step)
+        _copy(partial, "backbone", backbone, wanted, DTYPES[request.dtype], request.file_bytes, "backbone", on_step)
         sources = {
             "backbone": backbone.digests(),
             "tokenizer": [digest(path) for path in text_files],
@@ -103,46 +103,47 @@ def convert(request: Request, out: Path, on_step: OnStep | None = None) -> str:
             dtype=request.dtype,
             terms=request.terms,
             left_out=left_out,
-            image=len(image.tensors) - len(kept),
+            left_out_losses=len(image.tensors) - len(kept),
         )
         (partial / "card.json").write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         (partial / "README.md").write_text(readme(made), encoding="utf-8")
-        found = sha256(partial)
+        checksum = sha256(partial)
         if out.exists():
             out.rmdir()
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return found
+    return checksum
 
 
 def _config(
-    request: Request, text: Tokenizer, backbone: Source, names: Mapping[str, str], image: Source
+    request: Request, text: Tokenizer, backbone: Weights, names: Mapping[str, str], image: Weights
 ) -> tuple[MedimConfig, tuple[str, ...]]:
     """The description of the whole, and backbone tensors that it makes superfluous."""
     shapes = {ours: backbone.tensors[name].shape for ours, name in names.items()}
     tied = HEAD not in names or _same(backbone, names)
     sizes = backbone_config(shapes, request.config, tied=tied, what="backbone")
     kept = {name: stored.shape for name, stored in image.tensors.items() if not name.startswith(IGNORED)}
-    pixels = vqgan_config(kept, request.vqgan_yaml[1] if request.vqgan_yaml else None, DOMAINS, "image tokenizer")
-    layout = _layout(request.config, text, pixels)
+    yaml = request.vqgan_yaml[1] if request.vqgan_yaml else None
+    image_tokenizer = vqgan_config(kept, yaml, DOMAINS, "image tokenizer")
+    layout = _layout(request.config, text, image_tokenizer)
     vocab = shapes["embed_tokens.weight"][0]
     if vocab != layout.vocab:
         raise CheckpointError(
             f"the backbone knows {vocab} ids, but the tokenizer has {layout.report_vocab}, MASK is 1 and the image "
-            f"tokenizer has {pixels.n_embed} codes: {layout.vocab} in all. With this tokenizer the image tokenizer "
-            f"must have {vocab - layout.report_vocab - 1} codes; one of the three is not of this model"
+            f"tokenizer has {image_tokenizer.n_embed} codes: {layout.vocab} in all. With this tokenizer the image "
+            f"tokenizer must have {vocab - layout.report_vocab - 1} codes; one of the three is not of this model"
         )
     config = MedimConfig(
         layout=layout,
         backbone=sizes,
-        image_tokenizers=(pixels,),
+        image_tokenizers=(image_tokenizer,),
         conventions=conventions.official(DOMAINS, request.device_text),
     )
     return config, ((HEAD,) if tied and HEAD in names else ())
 
 
-def _same(backbone: Source, names: Mapping[str, str]) -> bool:
+def _same(backbone: Weights, names: Mapping[str, str]) -> bool:
     """Whether the stored head is the stored embedding: then the model is tied, as the published one is."""
     embedding = names.get("embed_tokens.weight")
     if embedding is None or backbone.tensors[embedding].shape != backbone.tensors[names[HEAD]].shape:
@@ -150,7 +151,8 @@ def _same(backbone: Source, names: Mapping[str, str]) -> bool:
     return torch.equal(backbone.read(embedding), backbone.read(names[HEAD]))
 
 
-def _layout(config: Mapping[str, Any], text: Tokenizer, pixels: VqganConfig) -> TokenLayout:
+def _layout(config: Mapping[str, Any], text: Tokenizer, image_tokenizer: VqganConfig) -> TokenLayout:
+    """The layout of the published system, with ids of this report tokenizer and codes of this image tokenizer."""
     section = config.get("medim", {})
     if not isinstance(section, Mapping) or set(section) - {"report_slots"}:
         raise CheckpointError(f"config: medim = {section!r}; it may hold report_slots and nothing else")
@@ -160,9 +162,9 @@ def _layout(config: Mapping[str, Any], text: Tokenizer, pixels: VqganConfig) -> 
     ids = {token: number for token, number in text.get_vocab().items() if token.startswith("<")}
     return TokenLayout(
         report_slots=slots,
-        image_slots=pixels.codes,
+        image_slots=image_tokenizer.codes,
         report_vocab=text.get_vocab_size(),
-        codebooks=(Codebook(domains=DOMAINS, size=pixels.n_embed),),
+        codebooks=(Codebook(domains=DOMAINS, size=image_tokenizer.n_embed),),
         pad_id=ids["<unk>"],
         bos_id=ids["<s>"],
         boi_id=ids["<boi>"],
@@ -175,17 +177,17 @@ def _layout(config: Mapping[str, Any], text: Tokenizer, pixels: VqganConfig) -> 
 def _copy(
     folder: Path,
     stem: str,
-    source: Source,
+    weights: Weights,
     names: Mapping[str, str],
     dtype: torch.dtype | None,
-    shard_bytes: int,
+    file_bytes: int,
     what: str,
     on_step: OnStep | None = None,
 ) -> None:
     """The tensors lie in the folder under our names, each known to be finite."""
 
     def value(ours: str) -> Tensor:
-        tensor = source.read(names[ours])
+        tensor = weights.read(names[ours])
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{what}: {names[ours]} holds values that are not finite; get the weights again")
         stored = tensor if dtype is None else tensor.to(dtype)
@@ -197,7 +199,7 @@ def _copy(
         return stored.clone() if stored is tensor else stored.contiguous()
 
     bytes_of = {
-        ours: source.tensors[name].numel * (dtype or source.tensors[name].dtype).itemsize
+        ours: weights.tensors[name].numel * (dtype or weights.tensors[name].dtype).itemsize
         for ours, name in names.items()
     }
-    write_shards(folder, stem, bytes_of, value, shard_bytes)
+    write_tensors(folder, stem, bytes_of, value, file_bytes)

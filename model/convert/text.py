@@ -38,12 +38,12 @@ def report_tokenizer(folder: Path) -> tuple[Tokenizer, list[Path]]:
     if path is None:
         raise CheckpointError(f"{what}: holds neither {FAST} nor {SLOW}")
     try:
-        found = _fast(path) if path.name == FAST else _slow(path)
+        tokenizer = _fast(path) if path.name == FAST else _slow(path)
     except Exception as error:
         raise CheckpointError(f"{what}: {path.name} is no tokenizer ({error}); is the file whole?") from error
-    files = [path, *_add_tokens(found, folder, what)]
-    size = found.get_vocab_size()
-    ids = [found.token_to_id(token) for token in ADDED]
+    files = [path, *_add_tokens(tokenizer, folder, what)]
+    size = tokenizer.get_vocab_size()
+    ids = [tokenizer.token_to_id(token) for token in ADDED]
     if ids != [size - 3, size - 2, size - 1]:
         there = dict(zip(ADDED, ids, strict=True))
         raise CheckpointError(
@@ -51,11 +51,11 @@ def report_tokenizer(folder: Path) -> tuple[Tokenizer, list[Path]]:
             "code does: tokenizer.add_special_tokens({'additional_special_tokens': ['<boi>', '<eoi>', '<eos>']}), "
             "then save_pretrained"
         )
-    if absent := [token for token in SPECIALS if found.token_to_id(token) is None]:
+    if absent := [token for token in SPECIALS if tokenizer.token_to_id(token) is None]:
         raise CheckpointError(f"{what}: lacks {', '.join(absent)}; is this a Llama-2 tokenizer?")
-    found.no_truncation()
-    found.no_padding()
-    return found, files
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, files
 
 
 def _fast(path: Path) -> Tokenizer:
@@ -64,7 +64,7 @@ def _fast(path: Path) -> Tokenizer:
     return Tokenizer.from_str(path.read_text(encoding="utf-8"))
 
 
-def _add_tokens(found: Tokenizer, folder: Path, what: str) -> list[Path]:
+def _add_tokens(tokenizer: Tokenizer, folder: Path, what: str) -> list[Path]:
     """Tokens that stand in files beside the tokenizer are part of it; those files."""
     from tokenizers import AddedToken
 
@@ -79,10 +79,10 @@ def _add_tokens(found: Tokenizer, folder: Path, what: str) -> list[Path]:
                 raise CheckpointError(f"{what}: {name} cannot be read ({error!r})") from error
             files.append(path)
     for number, token in sorted(wanted.items()):
-        here = found.token_to_id(token)
+        here = tokenizer.token_to_id(token)
         if here is None:
-            found.add_special_tokens([AddedToken(token, normalized=False, special=True)])
-            here = found.token_to_id(token)
+            tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True)])
+            here = tokenizer.token_to_id(token)
         if here != number:
             raise CheckpointError(f"{what}: {token} has id {here} there, and {number} in the files beside it")
     return files
@@ -112,7 +112,7 @@ def _slow(path: Path) -> Tokenizer:
         pairs = [(piece[:cut], piece[cut:]) for cut in range(1, len(piece))]
         ours = [(left, right) for left, right in pairs if left in vocab and right in vocab]
         merges += [(-score, vocab[left], vocab[right], (left, right)) for left, right in ours]
-    found = Tokenizer(
+    tokenizer = Tokenizer(
         models.BPE(
             vocab=vocab,
             merges=[pair for *_, pair in sorted(merges)],
@@ -121,13 +121,13 @@ def _slow(path: Path) -> Tokenizer:
             byte_fallback=True,
         )
     )
-    found.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    found.decoder = decoders.Sequence(
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     controls = [AddedToken(piece, normalized=False, special=True) for piece, _, kind in pieces if kind in _CONTROL]
-    found.add_special_tokens(controls)
-    return found
+    tokenizer.add_special_tokens(controls)
+    return tokenizer
 
 
 def _pieces(data: bytes) -> Iterator[tuple[str, float, int]]:

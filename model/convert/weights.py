@@ -28,7 +28,7 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Weights:
     """The tensors of one or more weight files.
 
     Attributes:
@@ -71,7 +71,7 @@ def digest(path: Path) -> dict[str, object]:
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": found}
 
 
-def open_source(path: Path, what: str) -> Source:
+def open_weights(path: Path, what: str) -> Weights:
     """What the weight files of a path hold; no value is read yet.
 
     Args:
@@ -96,7 +96,7 @@ def open_source(path: Path, what: str) -> Source:
     odd = [f"{name} ({stored.dtype})" for name, stored in tensors.items() if stored.dtype not in FLOATS]
     if odd:
         raise CheckpointError(f"{what}: {', '.join(odd[:5])}: weights must be float32, float16 or bfloat16")
-    return Source(files=tuple(files), tensors=tensors)
+    return Weights(files=tuple(files), tensors=tensors)
 
 
 def _files(path: Path, what: str) -> tuple[list[Path], Path | None]:

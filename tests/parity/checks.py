@@ -18,7 +18,7 @@ from medim_forge.generator.inputs.images import read_image
 from medim_forge.model.config import medim
 from medim_forge.model.convert.image import IGNORED, vqgan_config
 from medim_forge.model.convert.names import HEAD, backbone_config, our_names
-from medim_forge.model.convert.weights import open_source
+from medim_forge.model.convert.weights import open_weights
 from medim_forge.model.layout import Codebook, TokenLayout
 from medim_forge.model.loss import corrupt, diffusion_loss
 from medim_forge.model.network.vqgan import Vqgan, to_uint8
@@ -211,7 +211,7 @@ def check_vqgan_shapes(case: Case) -> None:
 
 def check_vqgan(case: Case) -> None:
     """Encoder, codes, decoder and pixels, with sizes from the file's own shapes and yaml."""
-    source = open_source(case.files["weights"], case.name)
+    source = open_weights(case.files["weights"], case.name)
     names = [name for name in source.tensors if not name.startswith(IGNORED)]
     content = yaml.safe_load(case.files["yaml"].read_text())
     sizes = vqgan_config({name: source.tensors[name].shape for name in names}, content, ("any",), case.name)

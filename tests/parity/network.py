@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from medim_forge.model.convert.names import HEAD, backbone_config, our_names
-from medim_forge.model.convert.weights import open_source
+from medim_forge.model.convert.weights import open_weights
 from medim_forge.model.layout import Codebook, TokenLayout
 from medim_forge.model.network.backbone import Backbone
 
@@ -17,7 +17,7 @@ class Network:
     """A recorded model: its layout, our backbone with its weights, and the conditioning of the recordings."""
 
     def __init__(self, config: Path, model: Path, layout: TokenLayout, conditioning: torch.Tensor) -> None:
-        source = open_source(model, model.name)
+        source = open_weights(model, model.name)
         names = our_names(source.tensors, model.name)
         shapes = {ours: source.tensors[name].shape for ours, name in names.items()}
         given = json.loads(config.read_text())

@@ -160,7 +160,7 @@ def test_half_precision_is_kept_or_widened_as_asked(request_of, tmp_path, kind):
 
 def test_large_weights_lie_in_several_files_that_load_and_count_for_the_digest(request_of, tmp_path):
     out = tmp_path / "out"
-    digest = convert(request_of(shard_bytes=40_000), out)
+    digest = convert(request_of(file_bytes=40_000), out)
     shards = sorted(path.name for path in out.glob("backbone-*.safetensors"))
     assert len(shards) > 3
     assert shards[0] == f"backbone-00001-of-{len(shards):05d}.safetensors"

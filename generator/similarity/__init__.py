@@ -1,4 +1,4 @@
-"""How alike two pairs are: signatures, the nearest of a shard, near-copies of a whole dataset."""
+"""How alike pairs are: their signatures, the most similar pair of a shard, near-copies in a whole dataset."""
 
 from medim_forge.generator.records import Signature
 from medim_forge.generator.similarity.copies import NearCopies

@@ -1,16 +1,12 @@
-"""Is a pair too like any that was admitted before? The answer of a comparison with all of them, without making it.
+"""Whether a pair is too like one that was admitted before, decided as a comparison with all of them would decide.
 
-A bound turns into whole numbers: of 64 MinHash values at least so many are equal, of 256 bits of a perceptual hash at
-most so many differ. When k places may differ and the places are cut into k + 1 bands, one band at least is equal
-throughout (the pigeonhole principle). So an index of bands finds every pair beyond the bound, and some others, which
-are compared in full: nothing is missed and nothing taken by chance. Cosines of embeddings allow no bands; their
-products with the first principal axes bound them from above (Cauchy and Schwarz), and what is left is computed.
+An index by bands (`bands`) finds every admitted pair that is beyond the bound, and some others; each is then compared
+in full (`sides`). So no pair is missed and none is dropped by chance. Where bands tell little apart (a low bound, or
+one report again and again), all admitted pairs are gone through, in pieces that fit a processor's cache.
+docs/benchmarks.md says how long a million pairs take.
 
-Where bands tell little apart (a low bound, one report again and again) all that was admitted is gone through, in pieces
-that a cache holds. docs/benchmarks.md has what a million pairs take.
-
-Not by a library: datasketch's MinHashLSH misses pairs by design. faiss has indices of bits and of vectors but none of
-MinHash, by which most is told here; it would be 19 MB more for what is left.
+No library does this: datasketch's MinHashLSH misses pairs by design; faiss has indices of bits and of vectors but none
+of MinHash, which decides most pairs here, and would add 19 MB for the rest.
 """
 
 from __future__ import annotations
@@ -23,28 +19,28 @@ from medim_forge.generator.filters.near_duplicates import By
 from medim_forge.generator.filters.threshold import Threshold, stored
 from medim_forge.generator.records import Signature
 from medim_forge.generator.similarity.nearest import NearIndex, chosen
-from medim_forge.generator.similarity.sides import PENDING, Embeddings, Hashes, Likeness, Piece, Reports, narrowed
+from medim_forge.generator.similarity.sides import PENDING, Embeddings, Hashes, Piece, Reports, Side, narrowed
 from medim_forge.generator.similarity.signature import is_embedded
 
-PIECE = 16384  # pairs that are gone through at a time
+PIECE = 16384  # so many pairs are gone through at a time
 
 
 class NearCopies:
-    """Admitted pairs, and what a bound on likeness to them says of a further one.
+    """Admitted pairs, and whether a further pair is too like them.
 
     Args:
         threshold: kept range of the similarity to the most similar admitted pair of the same domain.
-        by: which similarity.
+        by: which similarity is compared.
     """
 
     def __init__(self, threshold: Threshold, by: By) -> None:
         self._threshold, self._by = threshold, by
         self._above = 1.0 if threshold.above is None else stored(threshold.above)
-        # No similarity is below 0. A lower bound above it needs the similarity itself, but drops the first pair: unless
-        # dropped pairs are admitted, none ever is.
+        # A lower bound above 0 needs the similarity itself, so all pairs are compared. That costs little: it drops the
+        # first pair, and so every pair, unless dropped pairs are admitted.
         least = threshold.below is not None and stored(threshold.below) > 0
         self._all: NearIndex | None = NearIndex() if least else None
-        self._rooms: dict[str, _Room] = {}
+        self._domains: dict[str, _Admitted] = {}
 
     def reasons(self, signature: Signature) -> tuple[str, ...]:
         """Why the pair is dropped; empty when it is kept."""
@@ -58,29 +54,30 @@ class NearCopies:
         """Whether the similarity to any admitted pair of the same domain is beyond the upper bound."""
         if self._above < 0:
             return True
-        room = self._rooms.get(signature.domain)
-        return room is not None and room.exceeds(signature)
+        admitted = self._domains.get(signature.domain)
+        return admitted is not None and admitted.exceeds(signature)
 
     def add(self, signature: Signature) -> None:
         """The pair is admitted: later ones are compared with it."""
         if self._all is not None:
             self._all.add(signature)
+        # Beyond a bound of 1 is no pair, and beyond one below 0 is every pair: nothing needs to be kept.
         if not 0 <= self._above < 1 or self._is_unknown(signature):
             return
-        if signature.domain not in self._rooms:
-            self._rooms[signature.domain] = _Room(signature, self._above, self._by)
-        self._rooms[signature.domain].add(signature)
+        if signature.domain not in self._domains:
+            self._domains[signature.domain] = _Admitted(signature, self._above, self._by)
+        self._domains[signature.domain].add(signature)
 
     def _is_unknown(self, signature: Signature) -> bool:
         """Whether what is compared is no number, so that the pair is like no other."""
         return self._by != "report" and is_embedded(signature) and not np.isfinite(signature.embedding).all()
 
 
-class _Room:
-    """The admitted pairs of one domain."""
+class _Admitted:
+    """The admitted pairs of one domain, as rows of each side; a pair is too like another if it is so on every side."""
 
     def __init__(self, first: Signature, bound: float, by: By) -> None:
-        report: list[Likeness] = [] if by == "image" else [Reports(bound)]
+        report: list[Side] = [] if by == "image" else [Reports(bound)]
         if by == "report":
             self._sides = report
         elif is_embedded(first):
@@ -103,6 +100,7 @@ class _Room:
         return any(self._any_alike(rows, signature) for rows in self._pieces(signature))
 
     def _any_alike(self, rows: Piece, signature: Signature) -> bool:
+        """Whether any of the rows is alike on every side; each side looks at what the one before it left."""
         for side in self._sides:
             alike = side.alike(rows, signature)
             rows = narrowed(rows, alike)
@@ -111,13 +109,16 @@ class _Room:
         return True
 
     def _pieces(self, signature: Signature) -> Iterator[Piece]:
-        """Rows among which every pair beyond the bound is."""
+        """Rows among which are all that are beyond the bound, in pieces."""
+        # Pending rows are in no band yet.
         yield slice(self._banded, self._size)
+        # A row must be found on every side that has bands, so the side that found fewest is enough.
         found = [side.bands.find(signature) for side in self._sides if side.bands is not None]
         fewest = min(found, key=len, default=None)
         if fewest is not None and len(fewest) * self._sides[0].scattered <= self._banded:
             rows = fewest.rows()
             yield from (rows[start : start + PIECE] for start in range(0, len(rows), PIECE))
             return
+        # There are no bands, or they found so many rows that it is quicker to go through all in order.
         for start in range(0, self._banded, PIECE):
             yield slice(start, min(start + PIECE, self._banded))

@@ -1,4 +1,8 @@
-"""How like the most similar earlier pair is, by a comparison with all that came before: for the pairs of a shard."""
+"""How similar the most similar earlier pair is, found by comparing with all earlier ones: for the pairs of a shard.
+
+The scores of near-copies come from here. Over a whole dataset, where only a bound matters,
+`medim_forge.generator.similarity.copies` gives the same decisions much faster.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ class Nearest:
     Attributes:
         image: of images.
         report: of reports.
-        both: of the pair in which the lesser of both is greatest.
+        both: greatest over the pairs of the lesser of their two similarities.
     """
 
     image: float = 0.0
@@ -28,22 +32,22 @@ class Nearest:
 
 
 class NearIndex:
-    """Signatures that came before."""
+    """The signatures of earlier pairs, compared with one after the other."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, _Room] = {}
+        self._domains: dict[str, _Signatures] = {}
 
     def nearest(self, signature: Signature) -> Nearest:
-        """How near the nearest earlier pair of the same domain is."""
-        room = self._rooms.get(signature.domain)
-        return Nearest() if room is None else room.nearest(signature)
+        """How similar the most similar earlier pairs of the same domain are."""
+        earlier = self._domains.get(signature.domain)
+        return Nearest() if earlier is None else earlier.nearest(signature)
 
     def add(self, signature: Signature) -> None:
-        """The pair is one that later ones are compared with."""
-        self._rooms.setdefault(signature.domain, _Room(signature)).add(signature)
+        """Later pairs are compared with this one too."""
+        self._domains.setdefault(signature.domain, _Signatures(signature)).add(signature)
 
 
-class _Room:
+class _Signatures:
     """The signatures of one domain, in arrays that grow."""
 
     def __init__(self, first: Signature) -> None:
@@ -54,6 +58,7 @@ class _Room:
         self._embedded = is_embedded(first)
 
     def add(self, signature: Signature) -> None:
+        # The arrays double when they are full, so that most pairs are added without a copy.
         if self._size == len(self._phash):
             self._phash, self._minhash, self._embedding = (
                 np.concatenate([array, np.empty_like(array)]) for array in (self._phash, self._minhash, self._embedding)
@@ -64,12 +69,15 @@ class _Room:
 
     def nearest(self, signature: Signature) -> Nearest:
         size = self._size
+        # Images: cosines of centred embeddings, or shares of equal bits.
         if self._embedded:
             image = self._embedding[:size] @ unit(signature.embedding)
         else:
             differing = np.bitwise_count(self._phash[:size] ^ signature.phash).sum(1, dtype=np.int64)
             image = 1 - differing / (HASH_SIDE**2)
+        # Reports: shares of equal MinHash values.
         report = (self._minhash[:size] == signature.minhash).mean(1)
+        # Rounding can bring a cosine above 1, and a negative cosine counts as no similarity.
         image = np.clip(image, 0.0, 1.0)
         return Nearest(
             image=float(image.max()), report=float(report.max()), both=float(np.minimum(image, report).max())

@@ -1,8 +1,8 @@
-"""How alike two pairs are: perceptual hashes and embeddings of images, MinHash of reports.
+"""The signature of a pair: a perceptual hash and an embedding of its image, and a MinHash of its report.
 
-`NearIndex` tells how like the most similar pair is, by a comparison with all that it holds: for the pairs of a shard.
-Whether any of a whole dataset is beyond a bound, `medim_forge.generator.similarity.copies` tells much faster.
-Sources: Zauner 2010 (phash); Broder 1997 (MinHash).
+Two images are as alike as the share of equal bits in their perceptual hashes (Zauner 2010), or as the cosine of their
+embeddings in a domain that is compared by it. Two reports are as alike as the share of equal MinHash values, which
+estimates how much of their shingles they share (Broder 1997).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def is_embedded(signature: Signature) -> bool:
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """The vector, centred and of length 1; zero stays zero.
 
-    What all images share (the mean over the vector's places) would make every cosine near 1.
+    Without centring, the mean over the vector's places, which all images share, would bring every cosine near 1.
     """
     centred = vector - vector.mean() if vector.size else vector
     length = float(np.linalg.norm(centred))
@@ -57,6 +57,7 @@ def minhash(report: str) -> NDArray[np.uint32]:
     from datasketch import MinHash
 
     text = " ".join(report.lower().split())
+    # A report that is shorter than a shingle is one shingle.
     shingles = {text[start : start + SHINGLE].encode() for start in range(max(1, len(text) - SHINGLE + 1))}
     made = MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32")
     made.update_batch(sorted(shingles))

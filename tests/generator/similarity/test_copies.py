@@ -1,4 +1,4 @@
-"""The quick answer is that of a comparison with every admitted pair, on signatures made to catch it."""
+"""Decisions are those of a comparison with every admitted pair, on signatures made to catch a difference."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from medim_forge.generator.filters.threshold import Threshold
 from medim_forge.generator.records import Signature
-from medim_forge.generator.similarity import copies as near_index
-from medim_forge.generator.similarity import sides as near_sides
+from medim_forge.generator.similarity import copies as copies_file
+from medim_forge.generator.similarity import sides as sides_file
 from medim_forge.generator.similarity.copies import NearCopies
 from medim_forge.generator.similarity.nearest import NearIndex, chosen
 
@@ -21,9 +21,9 @@ NOTHING = np.zeros(0, np.float32)
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch):
     """Runs, merges of runs and pieces happen among few pairs, too."""
-    monkeypatch.setattr(near_index, "PENDING", 4)
-    monkeypatch.setattr(near_index, "PIECE", 64)
-    monkeypatch.setattr(near_sides, "TRAINING", 64)
+    monkeypatch.setattr(copies_file, "PENDING", 4)
+    monkeypatch.setattr(copies_file, "PIECE", 64)
+    monkeypatch.setattr(sides_file, "TRAINING", 64)
 
 
 def signature(rng, domain="chest_xray", embedding=NOTHING):
@@ -35,13 +35,13 @@ def signature(rng, domain="chest_xray", embedding=NOTHING):
     )
 
 
-def altered(one, bits, hashes):
+def altered(original, bits, hashes):
     """The same signature, other in just these bits of the image's hash and places of the report's."""
-    flipped = np.unpackbits(one.phash.view(np.uint8))
+    flipped = np.unpackbits(original.phash.view(np.uint8))
     flipped[bits] ^= 1
-    other = one.minhash.copy()
+    other = original.minhash.copy()
     other[hashes] += np.uint32(1)
-    return replace(one, phash=np.packbits(flipped).view(np.uint64), minhash=other)
+    return replace(original, phash=np.packbits(flipped).view(np.uint64), minhash=other)
 
 
 def places(rng, count, of, how):
@@ -217,6 +217,6 @@ def test_bands_leave_few_pairs_to_compare():
     copies, made = NearCopies(rule(0.9), "both"), [signature(rng) for _ in range(2000)]
     for one in made:
         copies.add(one)
-    (room,) = copies._rooms.values()
-    compared = sum(len(np.arange(2000)[rows]) for one in made for rows in room._pieces(one))
+    (admitted,) = copies._domains.values()
+    compared = sum(len(np.arange(2000)[rows]) for one in made for rows in admitted._pieces(one))
     assert compared < 20 * len(made)

@@ -30,7 +30,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """Of some images to the reference.
+    """Distances of some images to the reference.
 
     Attributes:
         nearest: float32 [N], to the closest record, in [0, 2].

@@ -1,7 +1,7 @@
 """Tests a finished dataset against the records that its model was trained on, and keeps the result with the dataset.
 
 Reference and holdout are read as jobs read what they are given, DICOM as a viewer shows it; see `inputs/pairs.py`. A
-holdout of the same kind, not trained on, says how near a record is that nobody copied.
+holdout of the same kind, not trained on, says how near a record is that was not copied.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _read(pairs: ParquetPairs | FilePairs) -> tuple[list[GivenPair], tuple[str, 
         raise InputError(f"{pairs.place}: holds no record, so there is nothing to compare with")
     if not pairs.left_out:
         return records, ()
-    # Files may be named after patients, and the result is published with the dataset: kinds are told, not names.
+    # Files may be named after patients, and the result is published with the dataset, so it says which kinds they are.
     kinds = Counter(path.suffix.lower() or "without suffix" for path in pairs.left_out)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     return records, (f"{len(pairs.left_out)} files beside the {len(records)} records were not compared: {listed}",)

@@ -71,6 +71,7 @@ def _opened(store: Store, path: str) -> FileDataset:
 
 
 def _common(dataset: FileDataset, sop_class: UID, syntax: UID, name: str) -> Iterator[str]:
+    """What is wrong with an object of either kind: class, marks, header, transfer syntax, structure."""
     if sop_class != dataset.SOPClassUID:
         yield f"{name}: SOP class is {dataset.SOPClassUID}, not {sop_class} ({sop_class.name})"
     if dataset.get("SyntheticData") != "YES":
@@ -84,6 +85,7 @@ def _common(dataset: FileDataset, sop_class: UID, syntax: UID, name: str) -> Ite
 
 
 def _image(image: Dataset, row: Mapping[str, Any], expected: NDArray[np.uint8]) -> Iterator[str]:
+    """What differs between the image object and its row."""
     if row["sop_instance_uid"] != image.SOPInstanceUID:
         yield f"{IMAGE_FILE}: SOP Instance UID is {image.SOPInstanceUID}, the row says {row['sop_instance_uid']}"
     if not np.array_equal(image.pixel_array, expected):
@@ -91,6 +93,7 @@ def _image(image: Dataset, row: Mapping[str, Any], expected: NDArray[np.uint8]) 
 
 
 def _report(report: Dataset, image: Dataset, row: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between the report object, its image object and its row."""
     for keyword in ("StudyInstanceUID", "PatientID"):
         if report[keyword].value != image[keyword].value:
             yield f"{REPORT_FILE}: {keyword} is not that of {IMAGE_FILE}"

@@ -85,6 +85,7 @@ def provenance_of(spec: GenerateSpec, facts: ReplicaFacts) -> Provenance:
 
 
 def _phantom(spec: GenerateSpec) -> bool:
+    """Whether the images of the job are of the embedded phantoms."""
     if spec.task == "image_to_report":
         return spec.inputs is not None and spec.inputs.source == "phantoms"
     return spec.model.checkpoint == "phantom"

@@ -203,6 +203,7 @@ class Dataset:
         return (row["report"] for row in self.columns(["report", "domain"]) if domain in (None, row["domain"]))
 
     def _table(self, number: int) -> pa.Table:
+        """A row group, decoded; the ones used last are kept."""
         if number not in self._cache:
             self._cache[number] = _read(self._groups[number])
             if len(self._cache) > _CACHED_ROW_GROUPS:
@@ -240,6 +241,11 @@ def row_of(values: Mapping[str, Any]) -> Row:
 
 
 def _row_groups(file: Handle) -> list[_RowGroup]:
+    """The row groups of a file.
+
+    Raises:
+        StoreError: it cannot be read, or has another schema version.
+    """
     try:
         metadata = pq.read_metadata(file)
     except (OSError, pa.ArrowException) as error:

@@ -76,8 +76,8 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
     Raises:
         InputError: it is no DICOM, holds no picture or several, or one that cannot be decoded; says which.
     """
-    # What pydicom finds odd about a file that can be read is not worth a word; what cannot be read is.
-    # Both are settings of the process, which may read and write other shards meanwhile: one file at a time.
+    # pydicom warns of what it finds odd in files that it can read; what it cannot read becomes an error here. Warnings
+    # and validation are settings of the process, which may read and write other shards meanwhile: one file at a time.
     with _ALONE, warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         try:
@@ -229,6 +229,7 @@ def _picture_mask(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _to_bytes(levels: Levels) -> NDArray[np.uint8]:
+    """Levels 0 to 1 as 0 to 255, rounded; what is beyond them is clipped."""
     return (np.clip(levels, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 

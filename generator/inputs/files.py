@@ -79,6 +79,11 @@ class FilePairs:
         return report
 
     def _file(self, row: int) -> Path:
+        """The path of the row's file.
+
+        Raises:
+            InputError: there is no such row.
+        """
         if row >= len(self.files):
             raise InputError(
                 f"row {row} is beyond {self.place}, which has {len(self.files)} files. Were files removed?"

@@ -1,8 +1,8 @@
 """The one reader of image-report pairs that users hold: every row of a place, or what could not be read of it.
 
 A place is Parquet (a file, a folder of `*.parquet`, or a path with wildcards), or images in files: one, a folder with
-all folders below it, or a path with wildcards. They are PNG, JPEG and what else Pillow reads, or DICOM, told apart file
-by file, and the report of `name.png` is in `name.txt` beside it. Jobs say in `inputs.source` which of these they mean,
+all folders below it, or a path with wildcards. They are PNG, JPEG and what else Pillow reads, or DICOM, which may
+be mixed, and the report of `name.png` is in `name.txt` beside it. Jobs say in `inputs.source` which of these they mean,
 and read single rows of the same `ParquetPairs` and `FilePairs`; see `medim_forge.generator.inputs.load`.
 
     for pair in open_pairs("/data/mimic/train.parquet"):

@@ -98,6 +98,7 @@ class ParquetPairs:
         return report
 
     def _all(self) -> Iterator[GivenPair | Unreadable]:
+        """Every row of the tables in order, whatever the limit; a damaged row group is unreadable from there on."""
         import pyarrow
         import pyarrow.parquet as pq
 
@@ -119,6 +120,7 @@ class ParquetPairs:
         return ((table, group) for table in self.tables for group in range(len(table.groups)))
 
     def _pair(self, row: int, values: Mapping[str, Any]) -> GivenPair | Unreadable:
+        """The pair that the values of a row make."""
         try:
             content = self._image_bytes(row, values[self.image_column])
             report = self._text(row, values[self.report_column]) if self.report_column else None
@@ -178,6 +180,7 @@ class ParquetPairs:
         return InputError(f"{self._cell(row, self.report_column)} holds no report, but {value!r:.80}. Give text.")
 
     def _cell(self, row: int, column: str) -> str:
+        """What messages call a cell."""
         return f"row {row} of {self.place}, column {column},"
 
 
@@ -196,6 +199,7 @@ def _damaged(row: int, table: Table, error: Exception) -> str:
 
 @lru_cache(maxsize=4096)
 def _look(path: Path, changed_ns: int) -> Table:
+    """What `look_at` gives, kept for as long as the file does not change."""
     import pyarrow
     import pyarrow.parquet as pq
 

@@ -12,7 +12,7 @@ from typing import Literal
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.files import file_record
 
-# What the images of a place are: pictures, DICOM, or either of them, told apart file by file.
+# What the images of a place are: pictures, DICOM, or a mixture in which every file is looked at.
 ImageKind = Literal["images", "dicom", "either"]
 
 # What a folder of pictures is searched for. DICOM files need no suffix, so a folder of them is taken whole.
@@ -53,7 +53,7 @@ def find_images(place: str, kind: ImageKind, *, fresh: bool = False) -> ImageFil
         fresh: look again; else what was found before serves, because shards are read one after the other.
 
     Raises:
-        InputError: a file cannot be read, so nobody can tell whether it is DICOM.
+        InputError: a file cannot be read, so whether it is DICOM is not known.
     """
     if fresh:
         _found.cache_clear()
@@ -100,6 +100,7 @@ def _matching(pattern: Path) -> Iterator[Path]:
 
 @lru_cache(maxsize=4)
 def _found(place: str, kind: ImageKind) -> ImageFiles:
+    """What `find_images` gives, kept for the next shard."""
     given = Path(place)
     if given.is_file():
         return ImageFiles(images=(given,))

@@ -58,6 +58,7 @@ def _reads(rule: FilterRule) -> bool:
 
 
 def _with_words(rule: FilterRule) -> FilterRule:
+    """The rule, with the words of a file in place of its path where it names one."""
     if not _reads(rule):
         return rule
     return DefaultRule(

@@ -225,6 +225,7 @@ def _check(folder: Path, record: ShardRecord) -> None:
 
 
 def _sync(path: Path) -> None:
+    """The file or folder is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -233,6 +234,7 @@ def _sync(path: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
+    """Whether a process of this host is running, ours or another user's."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

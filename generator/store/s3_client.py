@@ -147,6 +147,13 @@ class ObjectClient:
         return self._connected[1]
 
     def _tried(self, ask: Callable[[Any], T]) -> T:
+        """The answer of the store, asked again for as long as an error may pass.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            OutageError: the store did not answer for `OUTAGE_S`, or `FIRST_CONTACT_S` where it never did.
+            StoreError: it refuses; says how to mend it.
+        """
         started, wait = time.monotonic(), _FIRST_WAIT_S
         while True:
             try:

@@ -42,13 +42,14 @@ def scratch_folder() -> Path:
 
 
 def _claimed() -> tuple[Path, IO[bytes]]:
+    """A new folder of this process with its open lock; folders whose lock is free are gone."""
     parent = Path(tempfile.gettempdir(), f"medim-scratch-{os.getuid()}")
     parent.mkdir(mode=0o700, exist_ok=True)
     if parent.is_symlink() or parent.stat().st_uid != os.getuid():
         raise PermissionError(f"{parent} belongs to somebody else")
-    with (parent / _LOCK).open("wb") as everybody:
-        # One at a time, so that nobody sweeps a folder whose lock is about to be taken.
-        fcntl.flock(everybody, fcntl.LOCK_EX)
+    with (parent / _LOCK).open("wb") as shared_lock:
+        # One at a time, so that no process sweeps a folder whose lock is about to be taken.
+        fcntl.flock(shared_lock, fcntl.LOCK_EX)
         for folder in parent.glob(f"*/{_LOCK}"):
             _sweep(folder.parent)
         mine = Path(tempfile.mkdtemp(dir=parent))
@@ -58,6 +59,7 @@ def _claimed() -> tuple[Path, IO[bytes]]:
 
 
 def _sweep(folder: Path) -> None:
+    """The folder is gone, unless its process still holds the lock."""
     with (folder / _LOCK).open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,6 +69,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _leave() -> None:
+    """The folder of this process is gone."""
     held = _mine.pop(os.getpid(), None)
     if held:
         shutil.rmtree(held[0], ignore_errors=True)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -208,8 +209,8 @@ def test_a_driver_killed_while_finalising_is_continued(job, url, tmp_path, truth
 
 
 def test_the_commands_work_on_a_bucket(job, url, tmp_path, monkeypatch, capsys):
-    for module in ("job", "reproduce"):
-        monkeypatch.setattr(f"generator.{module}.Parts", lambda: PARTS)
+    for module in ("generate.job", "audit.reproduce"):
+        monkeypatch.setattr(import_module(f"medim_forge.generator.{module}"), "Parts", lambda: PARTS)
     path = tmp_path / "job.yaml"
     path.write_text(to_yaml(job()).replace(url, "out/elsewhere"), encoding="utf-8")
 

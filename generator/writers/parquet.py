@@ -1,4 +1,4 @@
-"""Parquet: `pairs.parquet` with what is kept, `_rejected.parquet` with everything else and why."""
+"""Parquet: `pairs.parquet` holds the kept pairs, `_rejected.parquet` all other rows with the reason of each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ParquetWriter:
     Args:
         provenance: of the job.
         dicom: whether a `DicomWriter` writes the DICOM objects that the rows point at.
-        archive: what it packs them into, if anything.
+        archive: what the objects are packed into; None where they are files of their own.
     """
 
     def __init__(self, provenance: Provenance, *, dicom: bool, archive: Archive | None = None) -> None:
@@ -53,7 +53,7 @@ class ParquetWriter:
     def write(
         self, folder: Path, shard: Shard, judged: Sequence[Judged], quarantined: Sequence[Quarantined]
     ) -> list[FileRecord]:
-        """Writes both files, each also when it has no rows; rows are in order of `pair_index`.
+        """Both files are written, even where they have no rows; rows are in order of `pair_index`.
 
         Raises:
             RowError: a pair cannot be encoded.
@@ -124,10 +124,10 @@ class ParquetWriter:
 
 
 def open_parquet(where: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
-    """A Parquet file to write row groups to, laid out for image-text trainers.
+    """A Parquet file to write row groups to, laid out for those who train on images and texts.
 
-    PNG bytes are compressed already: they get no codec. Text and numbers get zstd, columns with few values a
-    dictionary, bytes and free text no statistics (they would only fill the footer); the page index is on.
+    PNG bytes are compressed already, so they get no codec; text and numbers get zstd. Columns with few values get a
+    dictionary. Bytes and free text get no statistics, which would only fill the footer. The page index is on.
     """
     leaves = [leaf for field in schema for leaf in _leaves(field)]
     return pq.ParquetWriter(
@@ -172,7 +172,7 @@ def _measurements(pair: Pair) -> Row:
 
 
 def _defined(value: float | None) -> float | None:
-    """The number, or None for one that is not there: NaN in a Parquet column reads as a value, null does not."""
+    """The number, or None where it is NaN or missing: NaN in a Parquet column reads as a value, null does not."""
     return None if value is None or math.isnan(value) else float(value)
 
 

@@ -1,4 +1,4 @@
-"""The faults. Each function makes one, and says what it left behind and which rows may be missing for it.
+"""The faults. Each function makes a fault, and says what it left behind and which rows may be missing because of it.
 
 The first line of a docstring is the scenario's row in the table of docs/running.md.
 """

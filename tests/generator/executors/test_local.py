@@ -60,10 +60,11 @@ def test_a_job_leaves_a_complete_dataset(spec, out):
 
 
 def test_the_same_spec_twice_gives_the_same_bytes(tmp_path):
-    one, two = toy_job(tmp_path / "one"), toy_job(tmp_path / "one", output={"dir": str(tmp_path / "two"), "dicom": {}})
-    run(one.model_copy(update={"output": two.output.model_copy(update={"dir": one.output.dir})}))
-    run(two)
-    first, second = content_of(Path(one.output.dir)), content_of(tmp_path / "two")
+    first_job = toy_job(tmp_path / "one")
+    second_job = toy_job(tmp_path / "one", output={"dir": str(tmp_path / "two"), "dicom": {}})
+    run(first_job.model_copy(update={"output": second_job.output.model_copy(update={"dir": first_job.output.dir})}))
+    run(second_job)
+    first, second = content_of(Path(first_job.output.dir)), content_of(tmp_path / "two")
     assert first == second
     assert sum(name.endswith(".dcm") for name in first) >= 8
 

@@ -15,7 +15,7 @@ def rows_of(index: int) -> tuple[str, ...]:
     return tuple(f"{index}-{row}" for row in range(8))
 
 
-def schedule(shards: int = 2, retries: int = 1) -> Schedule:
+def new_schedule(shards: int = 2, retries: int = 1) -> Schedule:
     return Schedule(range(shards), rows_of, retries)
 
 
@@ -26,78 +26,78 @@ def following(schedule: Schedule) -> Order:
 
 
 def test_shards_go_out_in_order_and_each_once():
-    one = schedule(3)
-    assert [following(one).shard for _ in range(3)] == [0, 1, 2]
-    assert one.next() is None
-    assert one.outstanding == 3
+    schedule = new_schedule(3)
+    assert [following(schedule).shard for _ in range(3)] == [0, 1, 2]
+    assert schedule.next() is None
+    assert schedule.outstanding == 3
 
 
 def test_nothing_is_outstanding_when_all_succeeded():
-    one = schedule(2)
+    schedule = new_schedule(2)
     for _ in range(2):
-        one.succeeded(following(one))
-    assert one.outstanding == 0
-    assert one.next() is None
+        schedule.succeeded(following(schedule))
+    assert schedule.outstanding == 0
+    assert schedule.next() is None
 
 
 def test_a_failed_shard_goes_out_again_with_its_attempt_counted_and_its_past():
-    one = schedule()
-    one.failed(following(one), DEAD)
-    again = following(one)
+    schedule = new_schedule()
+    schedule.failed(following(schedule), DEAD)
+    again = following(schedule)
     assert (again.shard, again.attempt, again.trial, again.past) == (0, 2, None, (DEAD,))
 
 
 def test_after_the_last_retry_halves_are_tried_alone():
-    one = schedule(retries=1)
+    schedule = new_schedule(retries=1)
     for _ in range(2):
-        one.failed(following(one), DEAD)
-    assert following(one).trial == rows_of(0)[:4]
+        schedule.failed(following(schedule), DEAD)
+    assert following(schedule).trial == rows_of(0)[:4]
 
 
 def test_without_retries_halves_are_tried_at_once():
-    one = schedule(retries=0)
-    one.failed(following(one), DEAD)
-    assert following(one).trial == rows_of(0)[:4]
+    schedule = new_schedule(retries=0)
+    schedule.failed(following(schedule), DEAD)
+    assert following(schedule).trial == rows_of(0)[:4]
 
 
 def test_a_row_that_fails_alone_is_poisoned_at_its_second_failure_only():
-    one = Schedule([0], lambda _: ("a", "b"), 0)
-    one.failed(following(one), DEAD)
-    order = following(one)
+    schedule = Schedule([0], lambda _: ("a", "b"), 0)
+    schedule.failed(following(schedule), DEAD)
+    order = following(schedule)
     assert order.trial == ("a",)
-    one.failed(order, DEAD)
-    again = following(one)
+    schedule.failed(order, DEAD)
+    again = following(schedule)
     assert again.trial == ("a",)
-    one.failed(again, DEAD)
-    other = following(one)
+    schedule.failed(again, DEAD)
+    other = following(schedule)
     assert other.trial == ("b",)
-    one.succeeded(other)
-    last = following(one)
+    schedule.succeeded(other)
+    last = following(schedule)
     assert (last.trial, dict(last.poisoned)) == (None, {"a": DEAD})
 
 
 @pytest.mark.parametrize("kind", [DeviceMemoryError, OutageError])
 def test_what_no_row_can_cause_stops_the_job_when_it_stays_and_blames_no_row(kind):
-    one = schedule(retries=1)
+    schedule = new_schedule(retries=1)
     short = Failure(kind=kind.__name__, message="it stays", ends_job_with=kind)
-    one.failed(following(one), short)
+    schedule.failed(following(schedule), short)
     with pytest.raises(kind, match="it stays"):
-        one.failed(following(one), short)
+        schedule.failed(following(schedule), short)
 
 
-def run(one: Schedule, poisoned: set[str], limit: int = 1000) -> dict[int, set[str]]:
+def run(schedule: Schedule, poisoned: set[str], limit: int = 1000) -> dict[int, set[str]]:
     """Carries out every order; an order with a poisoned row fails. Returns what was quarantined, by shard."""
     made: dict[int, set[str]] = {}
     for _ in range(limit):
-        order = one.next()
+        order = schedule.next()
         if order is None:
-            assert one.outstanding == 0
+            assert schedule.outstanding == 0
             return made
         rows = set(order.trial or rows_of(order.shard)) - set(order.poisoned)
         if rows & poisoned:
-            one.failed(order, DEAD)
+            schedule.failed(order, DEAD)
             continue
-        one.succeeded(order)
+        schedule.succeeded(order)
         if order.trial is None:
             assert order.shard not in made, "committed twice"
             made[order.shard] = set(order.poisoned)
@@ -109,88 +109,88 @@ def run(one: Schedule, poisoned: set[str], limit: int = 1000) -> dict[int, set[s
     retries=st.integers(0, 3),
 )
 def test_exactly_the_poisoned_rows_are_quarantined_and_every_shard_is_made_once(poisoned, retries):
-    made = run(schedule(3, retries), poisoned)
+    made = run(new_schedule(3, retries), poisoned)
     assert sorted(made) == [0, 1, 2]
     assert set().union(*made.values()) == poisoned
 
 
 def test_finding_one_poisoned_row_costs_few_attempts():
-    one = schedule(1, retries=1)
+    schedule = new_schedule(1, retries=1)
     attempts = 0
-    while (order := one.next()) is not None:
+    while (order := schedule.next()) is not None:
         attempts += 1
         rows = set(order.trial or rows_of(0)) - set(order.poisoned)
         if "0-5" in rows:
-            one.failed(order, DEAD)
+            schedule.failed(order, DEAD)
         else:
-            one.succeeded(order)
+            schedule.succeeded(order)
     # 2 whole, 2 + 2 + 2 in halves of 8, 4 and 2, the lone row once more, and the shard without it.
     assert attempts == 10
 
 
 def test_rows_that_fail_only_together_are_all_quarantined_rather_than_tried_for_ever():
-    one = schedule(1, retries=1)
+    schedule = new_schedule(1, retries=1)
     made = None
     for _ in range(100):
-        order = one.next()
+        order = schedule.next()
         if order is None:
             break
         if order.trial is None and len(order.poisoned) < 8:
-            one.failed(order, DEAD)
+            schedule.failed(order, DEAD)
         else:
-            one.succeeded(order)
+            schedule.succeeded(order)
             made = order if order.trial is None else made
-    assert one.outstanding == 0
+    assert schedule.outstanding == 0
     assert made is not None
     assert set(made.poisoned) == set(rows_of(0))
 
 
 def test_a_shard_that_cannot_even_be_written_as_quarantined_ends_the_job():
-    one = schedule(1, retries=0)
-    while set((order := following(one)).poisoned) != set(rows_of(0)):
-        one.failed(order, DEAD)
+    schedule = new_schedule(1, retries=0)
+    while set((order := following(schedule)).poisoned) != set(rows_of(0)):
+        schedule.failed(order, DEAD)
     with pytest.raises(ShardError, match=r"shard 0 cannot even be written.*ReplicaDied"):
-        one.failed(order, DEAD)
+        schedule.failed(order, DEAD)
 
 
 def test_two_shards_without_one_good_row_anywhere_end_the_job_with_the_cause():
-    one = schedule(5, retries=1)
+    schedule = new_schedule(5, retries=1)
     with pytest.raises(ShardError, match=r"the 2\. without one good pair.*ReplicaDied"):
-        run(one, {row for index in range(5) for row in rows_of(index)})
+        run(schedule, {row for index in range(5) for row in rows_of(index)})
 
 
 def test_two_hopeless_shards_do_not_end_a_job_in_which_something_works():
-    one = schedule(5, retries=0)
+    schedule = new_schedule(5, retries=0)
     hopeless = {*rows_of(1), *rows_of(2), *rows_of(3)}
-    made = run(one, hopeless)
+    made = run(schedule, hopeless)
     assert made[0] == made[4] == set()
     assert made[1] == set(rows_of(1))
 
 
 def test_a_replica_with_an_order_gets_only_shards_that_never_failed_beside_it():
-    one = schedule(3)
-    first, second = following(one), following(one)
-    one.failed(first, DEAD)
-    fresh = one.next(beside=True)
+    schedule = new_schedule(3)
+    first, second = following(schedule), following(schedule)
+    schedule.failed(first, DEAD)
+    fresh = schedule.next(beside=True)
     assert fresh is not None
     assert (fresh.shard, fresh.suspect) == (2, False)
-    assert one.next(beside=True) is None
-    again = following(one)
+    assert schedule.next(beside=True) is None
+    again = following(schedule)
     assert (again.shard, again.suspect) == (0, True)
-    one.succeeded(second)
-    assert one.outstanding == 2
+    schedule.succeeded(second)
+    assert schedule.outstanding == 2
 
 
 def test_an_order_that_was_taken_back_is_next_again_and_counts_for_nothing():
-    one = schedule(2)
-    first = following(one)
-    one.returned(first)
-    assert one.outstanding == 2
-    assert following(one) == first
-    one.failed(first, DEAD)
-    second = following(one)
-    one.returned(second)
-    again = following(one)
+    schedule = new_schedule(2)
+    first = following(schedule)
+    schedule.returned(first)
+    assert schedule.outstanding == 2
+    assert following(schedule) == first
+    schedule.failed(first, DEAD)
+    second = following(schedule)
+    schedule.returned(second)
+    again = following(schedule)
     assert (again.shard, again.past) == (0, (DEAD,))
 
 
@@ -198,13 +198,13 @@ def test_an_order_that_was_taken_back_is_next_again_and_counts_for_nothing():
 def test_two_in_flight_blame_no_innocent_row(seed, workers, poisoned):
     """A death takes both orders of its replica along; still exactly the poisoned rows are quarantined."""
     random = np.random.default_rng(seed)
-    one = schedule(6, retries=0)
+    schedule = new_schedule(6, retries=0)
     loads: list[list[Order]] = [[] for _ in range(workers)]
     made: dict[int, set[str]] = {}
     for _ in range(2000):
         for load in loads:
             while len(load) < 2 and not any(order.suspect for order in load):
-                order = one.next(beside=bool(load))
+                order = schedule.next(beside=bool(load))
                 if order is None:
                     break
                 load.append(order)
@@ -215,15 +215,15 @@ def test_two_in_flight_blame_no_innocent_row(seed, workers, poisoned):
         order = load[random.integers(len(load))]
         if (set(order.trial or rows_of(order.shard)) - set(order.poisoned)) & poisoned:
             for victim in load:
-                one.failed(victim, DEAD)
+                schedule.failed(victim, DEAD)
             load.clear()
             continue
-        one.succeeded(order)
+        schedule.succeeded(order)
         load.remove(order)
         if order.trial is None:
             assert order.shard not in made, "committed twice"
             made[order.shard] = set(order.poisoned)
-    assert one.outstanding == 0
+    assert schedule.outstanding == 0
     assert set().union(*made.values()) == poisoned
 
 

@@ -26,7 +26,7 @@ def _small_pieces(monkeypatch):
     monkeypatch.setattr(sides_file, "TRAINING", 64)
 
 
-def signature(rng, domain="chest_xray", embedding=NOTHING):
+def random_signature(rng, domain="chest_xray", embedding=NOTHING):
     return Signature(
         domain=domain,
         phash=rng.integers(0, 2**64, 4, np.uint64),
@@ -56,10 +56,10 @@ def decisions(make, signatures):
     """The reasons against each pair, with what was admitted before."""
     reasons, add = make()
     found = []
-    for one in signatures:
-        found.append(reasons(one))
+    for signature in signatures:
+        found.append(reasons(signature))
         if not found[-1]:
-            add(one)
+            add(signature)
     return found
 
 
@@ -74,7 +74,7 @@ def quick(threshold, by):
 def exhaustive(threshold, by):
     def make():
         index = NearIndex()
-        return (lambda one: threshold.reasons(chosen(index.nearest(one), by))), index.add
+        return (lambda signature: threshold.reasons(chosen(index.nearest(signature), by))), index.add
 
     return make
 
@@ -93,11 +93,11 @@ def rule(above=None, below=None):
 )
 def test_decisions_are_those_of_a_comparison_with_all(seed, bound, by, how, crowd):
     rng = np.random.default_rng(seed)
-    bases = [signature(rng) for _ in range(20)]
+    bases = [random_signature(rng) for _ in range(20)]
     if crowd == "reports":
-        bases = [replace(one, minhash=bases[0].minhash) for one in bases]
+        bases = [replace(signature, minhash=bases[0].minhash) for signature in bases]
     elif crowd == "images":
-        bases = [replace(one, phash=bases[0].phash) for one in bases]
+        bases = [replace(signature, phash=bases[0].phash) for signature in bases]
     limit = min(max(bound, 0.0), 1.0)
     made = list(bases)
     for _ in range(120):
@@ -120,9 +120,9 @@ def test_decisions_are_those_of_a_comparison_with_all(seed, bound, by, how, crow
 @pytest.mark.parametrize("bound", [0.8, 0.9, 58 / 64, 0.95])
 def test_a_copy_at_the_bound_is_kept_and_one_place_nearer_is_dropped(by, bound):
     rng = np.random.default_rng(3)
-    copies, base = NearCopies(rule(bound), by), signature(rng)
-    for one in (base, *(signature(rng) for _ in range(300))):
-        copies.add(one)
+    copies, base = NearCopies(rule(bound), by), random_signature(rng)
+    for signature in (base, *(random_signature(rng) for _ in range(300))):
+        copies.add(signature)
     bits = max(count for count in range(257) if 1 - count / 256 > np.float32(bound))
     hashes = max(count for count in range(65) if 1 - count / 64 > np.float32(bound))
     for how in ("anywhere", "side by side", "far apart"):
@@ -141,12 +141,12 @@ def test_stained_tissue_is_decided_by_cosines_as_a_comparison_with_all_does(by, 
     for place in range(900):
         spread = rng.choice([0.0, 0.001, 0.05, 0.3])
         embedding = (centres[rng.integers(12)] + spread * rng.normal(size=48)).astype(np.float16).astype(np.float32)
-        one = signature(rng, "pathology", embedding)
+        signature = random_signature(rng, "pathology", embedding)
         if place > 100 and rng.random() < 0.7:
-            one = replace(
+            signature = replace(
                 altered(made[rng.integers(place)], [], rng.permutation(64)[: rng.integers(9)]), embedding=embedding
             )
-        made.append(one)
+        made.append(signature)
     threshold = rule(bound)
     expected = decisions(exhaustive(threshold, by), made)
     assert decisions(quick(threshold, by), made) == expected
@@ -156,13 +156,14 @@ def test_stained_tissue_is_decided_by_cosines_as_a_comparison_with_all_does(by, 
 
 def test_cosines_bounded_by_principal_axes_miss_nothing():
     rng = np.random.default_rng(8)
-    made = [signature(rng, "pathology", rng.normal(size=24).astype(np.float16).astype(np.float32)) for _ in range(1200)]
+    embeddings = [rng.normal(size=24).astype(np.float16).astype(np.float32) for _ in range(1200)]
+    made = [random_signature(rng, "pathology", embedding) for embedding in embeddings]
     copies = NearCopies(rule(0.9), "image")
-    for one in made:
-        copies.add(one)
-    near = [replace(one, embedding=one.embedding * np.float32(1.5) + np.float32(2)) for one in made]
-    assert all(copies.exceeds(one) for one in near)
-    assert not any(copies.exceeds(replace(one, embedding=-one.embedding)) for one in made[:200])
+    for signature in made:
+        copies.add(signature)
+    near = [replace(signature, embedding=signature.embedding * np.float32(1.5) + np.float32(2)) for signature in made]
+    assert all(copies.exceeds(signature) for signature in near)
+    assert not any(copies.exceeds(replace(signature, embedding=-signature.embedding)) for signature in made[:200])
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_cosines_bounded_by_principal_axes_miss_nothing():
 )
 def test_lower_bounds_decide_as_a_comparison_with_all_does(bounds):
     rng = np.random.default_rng(4)
-    base = signature(rng)
+    base = random_signature(rng)
     made = [base, *(altered(base, rng.permutation(256)[:count], rng.permutation(64)[:count]) for count in range(40))]
     threshold = rule(**bounds)
     expected = decisions(exhaustive(threshold, "both"), made)
@@ -179,16 +180,16 @@ def test_lower_bounds_decide_as_a_comparison_with_all_does(bounds):
 
 def test_what_was_added_is_compared_below_a_lower_bound_too():
     rng = np.random.default_rng(5)
-    base = signature(rng)
+    base = random_signature(rng)
     copies = NearCopies(rule(below=0.5), "both")
     copies.add(base)
     assert copies.reasons(base) == ()
-    assert copies.reasons(signature(rng)) == ("near_duplicates<0.5",)
+    assert copies.reasons(random_signature(rng)) == ("near_duplicates<0.5",)
 
 
 def test_an_embedding_that_is_no_number_is_a_reason_and_spoils_no_other_pair():
     rng = np.random.default_rng(6)
-    good = signature(rng, "pathology", rng.normal(size=8).astype(np.float16).astype(np.float32))
+    good = random_signature(rng, "pathology", rng.normal(size=8).astype(np.float16).astype(np.float32))
     broken = replace(good, embedding=np.full(8, np.nan, np.float32))
     copies = NearCopies(rule(0.9), "both")
     assert decisions(lambda: (copies.reasons, copies.add), [broken, good, broken, good]) == [
@@ -197,26 +198,27 @@ def test_an_embedding_that_is_no_number_is_a_reason_and_spoils_no_other_pair():
         ("near_duplicates is NaN",),
         ("near_duplicates>0.9",),
     ]
-    for one in (broken, *(signature(rng, "pathology", rng.normal(size=8).astype(np.float32)) for _ in range(80))):
-        copies.add(one)
+    embeddings = [rng.normal(size=8).astype(np.float32) for _ in range(80)]
+    for signature in (broken, *(random_signature(rng, "pathology", embedding) for embedding in embeddings)):
+        copies.add(signature)
     assert copies.exceeds(good)
     assert not copies.exceeds(broken)
 
 
 def test_domains_are_not_compared():
     rng = np.random.default_rng(9)
-    one = signature(rng)
+    signature = random_signature(rng)
     copies = NearCopies(rule(0.9), "both")
-    copies.add(one)
-    assert copies.exceeds(one)
-    assert not copies.exceeds(replace(one, domain="pathology"))
+    copies.add(signature)
+    assert copies.exceeds(signature)
+    assert not copies.exceeds(replace(signature, domain="pathology"))
 
 
 def test_bands_leave_few_pairs_to_compare():
     rng = np.random.default_rng(10)
-    copies, made = NearCopies(rule(0.9), "both"), [signature(rng) for _ in range(2000)]
-    for one in made:
-        copies.add(one)
+    copies, made = NearCopies(rule(0.9), "both"), [random_signature(rng) for _ in range(2000)]
+    for signature in made:
+        copies.add(signature)
     (admitted,) = copies._domains.values()
-    compared = sum(len(np.arange(2000)[rows]) for one in made for rows in admitted._pieces(one))
+    compared = sum(len(np.arange(2000)[rows]) for signature in made for rows in admitted._pieces(signature))
     assert compared < 20 * len(made)

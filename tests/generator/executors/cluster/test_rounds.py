@@ -66,4 +66,4 @@ def test_an_actor_that_dies_in_a_round_changes_no_byte(tmp_path, weights, ray_ad
     assert fired(spec) == 1
     assert content_of(tmp_path / "out") == truth
     assert committed(tmp_path / "out")[first].run["attempt"] == 2
-    assert all(one["met"] for one in read_manifest(store_at(tmp_path / "out"))["balance"]["quotas"])
+    assert all(quota["met"] for quota in read_manifest(store_at(tmp_path / "out"))["balance"]["quotas"])

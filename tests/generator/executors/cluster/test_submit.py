@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def processes_naming(text):
@@ -117,7 +117,7 @@ def work(tmp_path, repository):
         shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(repository / ".rayignore", folder)
     job = yaml.safe_load((repository / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
-    job["prompts"] = [{**one, "pairs": 16} for one in job["prompts"]]
+    job["prompts"] = [{**prompt, "pairs": 16} for prompt in job["prompts"]]
     job["compute"]["replicas"] = 1
     (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
     return folder
@@ -177,5 +177,6 @@ def test_the_upload_is_small_and_holds_what_the_job_needs(repository, tmp_path, 
     create_package(str(repository), package, include_gitignore=True, excludes=[])
     names = set(zipfile.ZipFile(package).namelist())
     assert {"generator/__main__.py", "model/weights/phantom/backbone.safetensors", "jobs/quickstart.yaml"} <= names
-    assert not [one for one in names if one.startswith(("tests/", "docs/", "out/", ".venv/", ".git/", "benchmarks/"))]
+    left_out = ("tests/", "docs/", "out/", ".venv/", ".git/", "benchmarks/")
+    assert not [name for name in names if name.startswith(left_out)]
     assert package.stat().st_size < 20e6

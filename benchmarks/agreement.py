@@ -47,7 +47,7 @@ def scores(model: Medim, rows: list, reports: list[str]) -> dict[str, list[float
 def wrong(rows: list, place: int) -> str:
     """The report of the next row that finds something else."""
     others = (rows[(place + step) % len(rows)] for step in range(1, len(rows)))
-    return next(one.report for one in others if one.findings_report != rows[place].findings_report)
+    return next(other.report for other in others if other.findings_report != rows[place].findings_report)
 
 
 def main() -> None:

@@ -87,14 +87,14 @@ def load_step(scratch: Path, dtype: str) -> dict[str, Any]:
     """Load the converted folder onto the CPU."""
     started, before = time.perf_counter(), peak_gb()
     loaded = checkpoint.load(scratch / "converted", dtype=getattr(torch, dtype))
-    parameters = [one for part in (loaded.backbone, *loaded.image_tokenizers) for one in part.parameters()]
-    held = sum(one.numel() * one.element_size() for one in parameters) / 1e9
+    parameters = [parameter for part in (loaded.backbone, *loaded.image_tokenizers) for parameter in part.parameters()]
+    held = sum(parameter.numel() * parameter.element_size() for parameter in parameters) / 1e9
     return {
         **measured(started),
         "dtype": dtype,
         "peak_before_gb": before,
         "weights_gb": round(held, 3),
-        "backbone_parameters": sum(one.numel() for one in loaded.backbone.parameters()),
+        "backbone_parameters": sum(parameter.numel() for parameter in loaded.backbone.parameters()),
     }
 
 
@@ -116,10 +116,11 @@ def write_sources(scratch: Path) -> int:
     sizes = medim()
     with torch.device("meta"):
         backbone = Backbone(sizes.backbone, sizes.layout.vocab)
-    shapes = {f"model.{name}": tuple(one.shape) for name, one in backbone.state_dict().items()}
+    shapes = {f"model.{name}": tuple(tensor.shape) for name, tensor in backbone.state_dict().items()}
     (scratch / "official").mkdir()
     written = write_safetensors(scratch / "official" / "model.safetensors", shapes)
-    image = {name: torch.randn(one.shape) * 0.02 for name, one in Vqgan(sizes.image_tokenizers[0]).state_dict().items()}
+    tokenizer = Vqgan(sizes.image_tokenizers[0]).state_dict()
+    image = {name: torch.randn(tensor.shape) * 0.02 for name, tensor in tokenizer.items()}
     torch.save({"state_dict": image}, scratch / "vqgan.ckpt")
     write_tokenizer(scratch / "tokenizer", sizes.layout.report_vocab)
     return written

@@ -26,7 +26,8 @@ def rate(domain: str) -> float:
 def main() -> None:
     """Measures both domains and delivers the JSON."""
     options = parser(__doc__).parse_args()
-    deliver({**context("cpu"), "phantoms_per_cpu_second": {one: round(rate(one), 1) for one in DOMAINS}}, options.out)
+    rates = {domain: round(rate(domain), 1) for domain in DOMAINS}
+    deliver({**context("cpu"), "phantoms_per_cpu_second": rates}, options.out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m benchmarks.scoring --out scoring.json
 
 The jobs are those of jobs/*.yaml at their own steps, guidance, batch size and shards, with fewer pairs: as many shards
-as one of their two replicas makes, unless --pairs says otherwise. A replica starts with nothing remembered.
+as one of their two replicas makes, unless --pairs says otherwise. A replica starts with an empty cache.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def share(task: str, model: str = "phantom", pairs: int | None = None) -> dict[s
             pairs = replica.generate(shard)
             judged = [Judged(pair=pair, verdict=judge(pair), signature=sign(pair)) for pair in pairs]
             marked = related(judged, spec, replica)
-            controls += sum(not math.isnan(one.verdict.scores[SHUFFLED]) for one in marked)
+            controls += sum(not math.isnan(pair.verdict.scores[SHUFFLED]) for pair in marked)
     return {
         "pairs": plan.pairs,
         "sampling_rows": round(rows / plan.pairs, 2),

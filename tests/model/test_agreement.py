@@ -35,7 +35,7 @@ def permuted(parts: checkpoint.Checkpoint) -> checkpoint.Checkpoint:
 def agreements(model: Medim, domain: str) -> tuple[np.ndarray, np.ndarray]:
     """Agreement [PAIRS] of images with their own reports, and with those of other images."""
     phantoms = [draw(domain, FIRST_SEED + index) for index in range(PAIRS)]
-    codes = [model.layout.to_codes(model.encode_image(one.image, domain), domain).numpy() for one in phantoms]
+    codes = [model.layout.to_codes(model.encode_image(phantom.image, domain), domain).numpy() for phantom in phantoms]
     found = []
     for shift in (0, 7):
         rows = [

@@ -179,8 +179,8 @@ def compare_loss(network: Network, stored) -> None:
 def check_schedules(case: Case) -> None:
     schedules = json.loads(case.files["stored"].read_text())
     assert schedules
-    for one in schedules:
-        assert arccos_counts([one["n_masked"]], one["steps"])[0].tolist() == one["schedule"], one
+    for stated in schedules:
+        assert arccos_counts([stated["n_masked"]], stated["steps"])[0].tolist() == stated["schedule"], stated
 
 
 def check_noise(case: Case) -> None:

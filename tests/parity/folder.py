@@ -92,7 +92,7 @@ def _networks(folder: Path, names: set[str], _meta: dict[str, Any]) -> list[Case
 
 
 def _trajectories(folder: Path, names: set[str], meta: dict[str, Any]) -> list[Case]:
-    known = {one["name"]: one for one in meta.get("trajectories", [])}
+    known = {entry["name"]: entry for entry in meta.get("trajectories", [])}
     cases = []
     for name in _matching(names, r"traj_(\w+)\.safetensors"):
         if name not in known:
@@ -112,8 +112,8 @@ def _losses(folder: Path, names: set[str], _meta: dict[str, Any]) -> list[Case]:
             raise GoldenError(f"{folder}: loss_{name} needs a tiny_*_model.safetensors")
         files = {"stored": folder / f"loss_{name}.safetensors"}
         for model in models:
-            one = _model_files(folder, names, model, f"loss_{name}")
-            files |= {f"{role} {model}": path for role, path in one.items()} | {"meta": one["meta"]}
+            own = _model_files(folder, names, model, f"loss_{name}")
+            files |= {f"{role} {model}": path for role, path in own.items()} | {"meta": own["meta"]}
         cases.append(Case(kind="loss", name=name, files=files, facts={"models": models}))
     return cases
 

@@ -36,8 +36,8 @@ def write_model(folder, name, sizes, vocab, tied):
     generator = torch.Generator().manual_seed(5)
     state = Backbone(sizes, vocab).state_dict()
     tensors = {
-        name if name == "lm_head.weight" else f"model.{name}": torch.randn(one.shape, generator=generator) * 0.3
-        for name, one in state.items()
+        name if name == "lm_head.weight" else f"model.{name}": torch.randn(tensor.shape, generator=generator) * 0.3
+        for name, tensor in state.items()
     }
     save_file(tensors, folder / f"{name}_model.safetensors")
     said = {"head_dim": sizes.head_dim, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": tied}

@@ -38,7 +38,7 @@ def a_spec(out, **changes):
 def phantoms_as_synthetic(monkeypatch, pairs=30):
     def made(spec, folder):
         drawn = [draw(spec.domain, seed) for seed in range(pairs)]
-        return arms.labelled([(one.image, read_findings(one.report)) for one in drawn], spec)
+        return arms.labelled([(phantom.image, read_findings(phantom.report)) for phantom in drawn], spec)
 
     monkeypatch.setattr(augment, "synthetic_set", made)
 
@@ -52,9 +52,9 @@ def numbered(rows, first=0):
 def test_arms_have_the_sizes_that_make_them_comparable():
     real, synthetic = numbered(10), numbered(25, first=100)
     made = {arm: arms.arm_set(arm, real, synthetic, np.random.default_rng(0)) for arm in ARMS}
-    sizes = {arm: len(one) for arm, one in made.items()}
+    sizes = {arm: len(examples) for arm, examples in made.items()}
     assert sizes == {"real": 10, "real_synthetic": 35, "real_shuffled": 35, "real_duplicated": 35}
-    assert all(np.array_equal(one.features[:10], real.features) for one in made.values())
+    assert all(np.array_equal(examples.features[:10], real.features) for examples in made.values())
     assert np.array_equal(made["real_synthetic"].features[10:], synthetic.features)
     assert np.array_equal(made["real_synthetic"].labels[10:], synthetic.labels)
 

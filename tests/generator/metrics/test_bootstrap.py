@@ -45,8 +45,8 @@ def test_weighted_counts_equal_a_loop_over_repeated_rows():
 def test_the_value_is_the_mean_over_seeds_on_the_data_themselves():
     true, predicted = predictions()
     arm = ArmDraws.of(true, predicted, resamples(4, 60, draws=100, seed=0))
-    assert arm.macro().value == pytest.approx(np.mean([macro_f1(true, one) for one in predicted]))
-    by_finding = np.mean([f1_by_finding(true, one) for one in predicted], axis=0)
+    assert arm.macro().value == pytest.approx(np.mean([macro_f1(true, labels) for labels in predicted]))
+    by_finding = np.mean([f1_by_finding(true, labels) for labels in predicted], axis=0)
     assert [arm.finding(at).value for at in range(3)] == pytest.approx(by_finding.tolist())
 
 

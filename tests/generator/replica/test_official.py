@@ -145,13 +145,13 @@ def test_a_row_of_a_batch_is_what_the_slow_oracle_makes_of_it_alone(official_che
         Given(domain="pathology", seed=6, opening="Glands are seen in the"),
         Given(domain="chest_xray", seed=7, image=image, size=(10240, 7)),
     ]
-    steps, state = 6, torch.stack([model.initial_state(one, official=True) for one in rows])
+    steps, state = 6, torch.stack([model.initial_state(row, official=True) for row in rows])
     sampled = model._sample_official(
         model.conditioned(rows),
         state,
-        [one.domain for one in rows],
+        [row.domain for row in rows],
         OfficialSampling(steps=steps, guidance=5.0),
-        CounterDraws([one.seed for one in rows], layout.state_slots),
+        CounterDraws([row.seed for row in rows], layout.state_slots),
     )
     width, height = rows[row].size or {"chest_xray": (2544, 3056), "pathology": (672, 672)}[rows[row].domain]
     cond = model.text.encode(conventions.conditioning_text(width, height))

@@ -92,11 +92,11 @@ def test_a_pair_is_the_same_to_the_last_bit_whoever_is_missing(make, sampling):
     replica = load_replica(make(sampling={**SAMPLING, **sampling}))
     rows = requests()
     whole = [content(pair) for pair in replica.generate(shard(rows))]
-    assert [one["request"]["pair_id"] for one in whole] == [row.pair_id for row in rows]
+    assert [pair["request"]["pair_id"] for pair in whole] == [row.pair_id for row in rows]
     for left_out in (0, 3):
         rest = [row for row in rows if row.pair_index != left_out]
         remade = [content(pair) for pair in replica.generate(shard(rest))]
-        assert remade == [one for index, one in enumerate(whole) if index != left_out]
+        assert remade == [pair for index, pair in enumerate(whole) if index != left_out]
     for index in (2, 4):
         assert content(replica.generate(shard([rows[index]]))[0]) == whole[index]
 
@@ -191,8 +191,8 @@ def test_an_image_that_is_not_square_is_padded_not_stretched(make, tiny_checkpoi
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"no image", "cannot be read"),
-        (png(draw("pathology", 1).image)[:300], "cannot be read"),
+        (b"no image", "cannot be decoded"),
+        (png(draw("pathology", 1).image)[:300], "cannot be decoded"),
         (png(np.full((96, 96), 30000, np.uint16)), "mode I;16, more than 8 bits"),
     ],
     ids=["garbage", "truncated", "16 bits"],

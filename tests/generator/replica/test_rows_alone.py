@@ -38,7 +38,7 @@ def whole(spec, replica) -> list[Pair]:
 def content(pair: Pair) -> tuple[bytes | str, ...]:
     arrays = (pair.image, pair.image_codes, pair.embedding)
     numbers = np.array([pair.report_logprob, pair.image_logprob, pair.agreement])
-    return (pair.report, numbers.tobytes(), *(one.tobytes() for one in arrays))
+    return (pair.report, numbers.tobytes(), *(array.tobytes() for array in arrays))
 
 
 @pytest.mark.parametrize("rows", [[0], [5], [1, 2, 6], [4, 7]])

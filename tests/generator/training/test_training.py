@@ -34,9 +34,8 @@ def one_thread():
 def sizes():
     full = config.phantom(len(report_tokenizer()))
     small = replace(full.backbone, hidden_size=32, intermediate_size=64, layers=2, heads=2, kv_heads=2, head_dim=16)
-    return replace(
-        full, backbone=small, image_tokenizers=tuple(replace(one, ch=8, z_channels=8) for one in full.image_tokenizers)
-    )
+    tokenizers = tuple(replace(tokenizer, ch=8, z_channels=8) for tokenizer in full.image_tokenizers)
+    return replace(full, backbone=small, image_tokenizers=tokenizers)
 
 
 @pytest.fixture(scope="module")

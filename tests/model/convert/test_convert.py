@@ -50,7 +50,7 @@ def test_a_converted_folder_holds_every_tensor_and_loads(request_of, tmp_path):
 def test_the_card_names_every_source_with_its_sha256(request_of, tmp_path, files):
     convert(request_of(terms=("Only for research.",)), tmp_path / "out")
     made = json.loads((tmp_path / "out" / "card.json").read_text())
-    by_role = {role: {one["file"]: one["sha256"] for one in listed} for role, listed in made["sources"].items()}
+    by_role = {role: {file["file"]: file["sha256"] for file in listed} for role, listed in made["sources"].items()}
     assert {role: set(names) for role, names in by_role.items()} == {
         "backbone": {"model.safetensors"},
         "tokenizer": {"tokenizer.json"},

@@ -22,7 +22,7 @@ def fast_folder(folder, *, added=ADDED):
     """A fast folder, its added tokens inside tokenizer.json."""
     plain, _ = report_tokenizer(write_slow_tokenizer(folder / "source"))
     content = json.loads(plain.to_str())
-    content["added_tokens"] = [one for one in content["added_tokens"] if one["content"] not in ADDED]
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in ADDED]
     made = Tokenizer.from_str(json.dumps(content))
     made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in added])
     path = folder / "fast"
@@ -34,17 +34,17 @@ def fast_folder(folder, *, added=ADDED):
 def test_a_slow_folder_cuts_text_as_sentencepiece_does(tmp_path):
     found, files = report_tokenizer(write_slow_tokenizer(tmp_path / "slow"))
     assert len(EXPECTED) > 50
-    for one in EXPECTED:
-        assert found.encode(one["text"], add_special_tokens=False).ids == one["ids"], one["text"]
-        assert found.decode(one["ids"]) == one["decoded"]
+    for case in EXPECTED:
+        assert found.encode(case["text"], add_special_tokens=False).ids == case["ids"], case["text"]
+        assert found.decode(case["ids"]) == case["decoded"]
     assert [path.name for path in files] == ["tokenizer.model", "added_tokens.json"]
 
 
 def test_fast_and_slow_folders_are_the_same_tokenizer(tmp_path):
     slow, _ = report_tokenizer(write_slow_tokenizer(tmp_path / "slow"))
     fast, _ = report_tokenizer(fast_folder(tmp_path))
-    for one in EXPECTED:
-        assert fast.encode(one["text"], add_special_tokens=False).ids == one["ids"]
+    for case in EXPECTED:
+        assert fast.encode(case["text"], add_special_tokens=False).ids == case["ids"]
     assert fast.get_vocab() == slow.get_vocab()
     assert [fast.token_to_id(token) for token in ADDED] == [520, 521, 522]
 

@@ -101,7 +101,8 @@ def test_scores_are_the_same_to_the_last_bit_after_any_other_pairs(tiny_checkpoi
         rows = [Given(domain="chest_xray", seed=7 + index, report=text) for index, text in enumerate(reports)]
         codes = [np.arange(model.layout.image_slots) % 7] * len(rows)
         made = model.scorer(rows, codes, [""] * len(rows)).score()
-        return [float(one[0]) for one in (made.agreement, made.image_agreement, made.fluency, made.image_fluency)]
+        scores = (made.agreement, made.image_agreement, made.fluency, made.image_fluency)
+        return [float(score_B[0]) for score_B in scores]
 
     cold, warm = Medim.load(tiny_checkpoint), Medim.load(tiny_checkpoint)
     texts = ["No effusion.", "The heart is enlarged.", "There is a left effusion. No pneumothorax."]

@@ -54,5 +54,5 @@ def test_rare_tails_of_a_large_vocabulary_are_drawn():
     u = CounterDraws([9], 64_000).uniform(Use.TOKEN, 0)[0]
     # Only numbers above the weight of the first id can draw another, so only those are worth a sum over 2**18.
     high = u[u > 1 / (1 + 2**-13) - 1e-12]
-    hits = sum(int(inverse_cdf(weights, one[None])) > 0 for one in high)
+    hits = sum(int(inverse_cdf(weights, number[None])) > 0 for number in high)
     assert 1 <= hits <= 25  # expected 7.8

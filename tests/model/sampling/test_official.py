@@ -108,7 +108,7 @@ class Run:
             inputs = [oracle.network_input(state, self.conditioning, ids) for state in states]
             tokens, attended = (torch.tensor(part) for part in zip(*inputs, strict=True))
             outputs = self.backbone.logits(self.backbone(tokens, attended, torch.tensor([level] * len(states))))
-            return torch.stack([oracle.read_logits(one, ids) for one in outputs])
+            return torch.stack([oracle.read_logits(output, ids) for output in outputs])
 
         out = oracle.sample(
             network, self.x0.tolist(), self.given.tolist(), ids,

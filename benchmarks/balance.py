@@ -23,7 +23,7 @@ from medim_forge.generator.jobspec.load import parse_spec
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan.plan import Plan, make_plan
 from medim_forge.generator.plan.strata import Stratum
-from medim_forge.generator.records import Judged, Pair, PairRequest, ReplicaFacts, ShardRecord
+from medim_forge.generator.records import Counts, Judged, Pair, PairRequest, ReplicaFacts, ShardRecord
 from medim_forge.generator.selection.census import Census, take_census
 from medim_forge.generator.selection.next_round import next_round
 from medim_forge.generator.shards.compare import mark_near
@@ -137,11 +137,14 @@ def filled(folder: Path, plan: Plan) -> None:
             index=shard.index,
             spec_sha256=plan.spec_sha256,
             model_sha256=facts.model_sha256,
-            pairs=len(judged),
-            kept=len(judged),
-            dropped=0,
-            quarantined=0,
-            rejects={},
+            counts=Counts(
+                shards=1,
+                pairs=len(judged),
+                kept=len(judged),
+                dropped=0,
+                quarantined=0,
+                rejects={},
+            ),
             files=tuple(files),
         )
         store.commit(attempt, record)

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.context import ROOT, context, deliver, parser
 from medim_forge.generator.events import Progress
 from medim_forge.generator.finalise.manifest import write_manifest
-from medim_forge.generator.records import FileRecord, ShardRecord
+from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 from medim_forge.generator.shards.schedule import Failure, Order, Schedule
 from medim_forge.generator.store.local import LocalStore
 from medim_forge.generator.store.protocol import RECORD
@@ -40,11 +40,14 @@ def record(index: int, files: int = 0) -> ShardRecord:
         index=index,
         spec_sha256="0" * 64,
         model_sha256="1" * 64,
-        pairs=PAIRS_PER_SHARD,
-        kept=30,
-        dropped=2,
-        quarantined=0,
-        rejects={"report_form<0.5": 2},
+        counts=Counts(
+            shards=1,
+            pairs=PAIRS_PER_SHARD,
+            kept=30,
+            dropped=2,
+            quarantined=0,
+            rejects={"report_form<0.5": 2},
+        ),
         files=tuple(
             FileRecord(path=f"dicom/3f2a9c1b-{index * 32 + one:07d}/image.dcm", size=10_000, sha256="2" * 64)
             for one in range(files)
@@ -57,7 +60,7 @@ def events(shards: int) -> dict[str, float]:
     """Shards per second through the driver's bookkeeping, one in a thousand failing once, and the memory it takes."""
     tracemalloc.start()
     schedule = Schedule(range(shards), lambda index: tuple(f"{index}-{row}" for row in range(PAIRS_PER_SHARD)), 2)
-    progress = Progress(shards, shards * PAIRS_PER_SHARD, [], lambda _event: None)
+    progress = Progress(shards, shards * PAIRS_PER_SHARD, lambda _event: None)
     planned, _ = tracemalloc.get_traced_memory()
     began, handled = time.perf_counter(), 0
     tracemalloc.stop()

@@ -1,18 +1,18 @@
-"""The frozen values that pass between the rooms of the factory, and the protocols of those who make and take them.
+"""The frozen values that pass between the rooms of the factory.
 
-A plan gives `Shard`s of `PairRequest`s; a `Replica` makes a `Pair` of each; the `Filter`s give it a `Verdict`; both lie
-in a `Judged`, which a `Writer` writes into files, a `FileRecord` each; a `ShardRecord` is committed to the store.
+A plan gives `Shard`s of `PairRequest`s; a replica makes a `Pair` of each; the filters give it a `Verdict`; both lie in
+a `Judged`, which a writer writes into files, a `FileRecord` each; a `ShardRecord` is committed to the store. Its
+`Counts`, summed over shards, say what became of all pairs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,6 +210,44 @@ class FileRecord:
     sha256: str
 
 
+TOTALS = ("shards", "pairs", "kept", "dropped", "quarantined")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What became of the pairs of one shard or of many; counts are summed with `+`.
+
+    Attributes:
+        shards: that hold the pairs.
+        pairs: asked for; `kept`, `dropped` and `quarantined` are parts of it.
+        kept: passed every filter.
+        dropped: judged and dropped.
+        quarantined: could not be made.
+        rejects: dropped pairs by reason, in the order in which reasons were first seen; a pair may have several.
+    """
+
+    shards: int = 0
+    pairs: int = 0
+    kept: int = 0
+    dropped: int = 0
+    quarantined: int = 0
+    rejects: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counts) -> Counts:
+        sums = {name: getattr(self, name) + getattr(other, name) for name in TOTALS}
+        new = {reason: self.rejects.get(reason, 0) + count for reason, count in other.rejects.items()}
+        return Counts(**sums, rejects={**self.rejects, **new})
+
+    @property
+    def judged(self) -> int:
+        """Pairs that the filters saw."""
+        return self.kept + self.dropped
+
+    def totals(self) -> dict[str, int]:
+        """All counts but those by reason, by name."""
+        return {name: getattr(self, name) for name in TOTALS}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardRecord:
     """What `_shard.json` holds of a committed shard. All but `run` is the same whoever makes the shard.
@@ -218,11 +256,7 @@ class ShardRecord:
         index: of the shard.
         spec_sha256: of the job.
         model_sha256: of config and weights.
-        pairs: how many requests the shard has.
-        kept: how many pairs lie in `pairs.parquet`.
-        dropped: how many pairs the filters dropped.
-        quarantined: how many rows could not be made.
-        rejects: dropped pairs by reason, sorted by reason; a pair may have several.
+        counts: of this one shard; `rejects` is sorted by reason.
         files: every file of the shard but `_shard.json`, sorted by path.
         run: what differs between attempts (seconds, device, host, attempt, ...); it is part of no digest.
     """
@@ -230,11 +264,7 @@ class ShardRecord:
     index: int
     spec_sha256: str
     model_sha256: str
-    pairs: int
-    kept: int
-    dropped: int
-    quarantined: int
-    rejects: Mapping[str, int]
+    counts: Counts
     files: tuple[FileRecord, ...]
     run: Mapping[str, str | float | int] = field(default_factory=dict)
 
@@ -254,71 +284,3 @@ class ReplicaFacts:
     device: str
     versions: Mapping[str, str]
     training_data_terms: tuple[str, ...] = ()
-
-
-class Replica(Protocol):
-    """Something that makes pairs.
-
-    Attributes:
-        facts: what it is.
-    """
-
-    facts: ReplicaFacts
-
-    def generate(self, shard: Shard) -> list[Pair]:
-        """One pair is made per request, in order.
-
-        Each pair depends on its request alone (prompt, given parts, seed), not on its neighbours.
-
-        Raises:
-            RowError: one row cannot be made; a call without that request makes the others unchanged.
-        """
-
-
-@runtime_checkable
-class Shuffler(Protocol):
-    """A replica that can also score mismatched pairs, the negative control of `agreement`."""
-
-    def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
-        """The agreement of each pair's image with the report of its counterpart.
-
-        Args:
-            pairs: whose images are looked at.
-            others: as many pairs, whose reports are looked at.
-
-        Returns:
-            Agreement both ways, as the filter `agreement` scores it, one number per pair.
-        """
-
-
-class Filter(Protocol):
-    """Something that judges a pair from the pair alone, without I/O or clock and without changing it."""
-
-    @property
-    def name(self) -> str:
-        """What the job file calls the filter; its main score has the same name."""
-
-    def judge(self, pair: Pair) -> Verdict:
-        """The scores of the pair; `kept` says whether this filter alone, under its thresholds, would keep it."""
-
-
-class Writer(Protocol):
-    """Something that writes the judged pairs of a shard into a folder."""
-
-    def write(
-        self, folder: Path, shard: Shard, judged: Sequence[Judged], quarantined: Sequence[Quarantined]
-    ) -> list[FileRecord]:
-        """All files of this writer lie in the folder.
-
-        Args:
-            folder: of this attempt at the shard; other writers write there too.
-            shard: with all its requests.
-            judged: kept and dropped pairs, in order of `pair_index`.
-            quarantined: rows that could not be made, in order of `pair_index`.
-
-        Returns:
-            The files that were written, sorted by path.
-
-        Raises:
-            RowError: a pair cannot be written; it is quarantined, and all writers write the shard again without it.
-        """

@@ -21,7 +21,7 @@ ORDER = {
     ),
     "generator": (
         # ground
-        *("errors", "tracing", "records", "files", "events", "domains", "templates"),
+        *("errors", "tracing", "records", "contracts", "files", "events", "domains", "templates"),
         # knowledge, pure
         *("phantoms", "filters", "similarity", "jobspec", "metrics"),
         # places
@@ -52,7 +52,7 @@ MODEL_NEEDS = {"medim_forge", "torch", "numpy", "safetensors", "transformers", "
 STANDARD_FOR_FILTERS = {
     "__future__", "collections", "dataclasses", "difflib", "functools", "hashlib", "itertools", "math", "re", "typing",
 }  # fmt: skip
-SEEN_BY_FILTERS = {"Action", "Domain", "Filter", "Judged", "Pair", "Task", "Verdict"}
+SEEN_BY_FILTERS = {"Action", "Domain", "Judged", "Pair", "Task", "Verdict"}
 PARQUET_READERS = {"ParquetDataset", "ParquetFile", "load_dataset", "read_parquet", "read_row_group", "read_table"}
 READ_NO_DATASETS = ("filters", "phantoms", "replica", "training", "evaluation", "augmentation")
 
@@ -166,7 +166,7 @@ def filter_rule(one: Import) -> bool:
     if one.module == "medim_forge.generator.records":
         return one.name in SEEN_BY_FILTERS
     if one.library == "medim_forge":
-        rooms = ("domains", "errors", "filters", "phantoms")
+        rooms = ("contracts", "domains", "errors", "filters", "phantoms")
         return one.module.startswith(tuple(f"medim_forge.generator.{room}" for room in rooms))
     if one.file == "generator/filters/plugins.py" and one.module == "importlib.metadata":
         return True

@@ -41,12 +41,12 @@ def test_a_generate_job_makes_its_dataset(name, tmp_path):
 
     spec = parse_spec(smaller(values(f"{name}.yaml", tmp_path / "out")), source=name)
     result = run_job(spec, local=True, **QUIET)
-    assert result.kept + result.dropped == result.pairs > 0
+    assert result.counts.kept + result.counts.dropped == result.counts.pairs > 0
     assert (tmp_path / "out" / "_SUCCESS").exists()
     rows = sum(
         pq.read_table(path, columns=["pair_id"]).num_rows for path in (tmp_path / "out" / "data").glob("*.parquet")
     )
-    assert rows == result.data_rows == result.kept - result.duplicates
+    assert rows == result.data_rows == result.counts.kept - result.duplicates
     verify(tmp_path / "out")
     with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
         assert min(sheet.size) > 200
@@ -63,9 +63,9 @@ def test_the_job_with_quotas_makes_rounds_within_its_budget(tmp_path):
     job["balance"] = {"budget": 40, "quotas": quotas}
     result = run_job(parse_spec(job, source="balanced_cxr"), local=True, **QUIET)
     balance = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["balance"]
-    assert 9 < result.pairs == balance["made"] <= 40
+    assert 9 < result.counts.pairs == balance["made"] <= 40
     assert result.rounds == len(balance["rounds"]) > 0
-    assert all(one["met"] for one in balance["quotas"]) or result.pairs == 40
+    assert all(one["met"] for one in balance["quotas"]) or result.counts.pairs == 40
     verify(tmp_path / "out")
 
 
@@ -108,8 +108,8 @@ def test_a_job_for_the_published_weights_makes_its_dataset_and_carries_their_ter
 
     spec = medim_job(name, tmp_path, official_checkpoint, mode=mode)
     result = run_job(spec, local=True, **QUIET)
-    assert result.pairs == result.kept + result.dropped + result.quarantined
-    assert result.kept > 0
+    assert result.counts.pairs == result.counts.kept + result.counts.dropped + result.counts.quarantined
+    assert result.counts.kept > 0
     out = tmp_path / "out"
     verify(out)
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))

@@ -25,10 +25,8 @@ from medim_forge.generator.audit.nearest_records import (
 )
 from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import InputError
-from medim_forge.generator.finalise import read_manifest
-from medim_forge.generator.finalise.finalise import standing_rules
+from medim_forge.generator.finalise import finalise_again, read_manifest, standing_rules
 from medim_forge.generator.finalise.privacy_note import Copy, Privacy, write_privacy
-from medim_forge.generator.finalise.refilter import finalise_again
 from medim_forge.generator.finalise.view import data_digest
 from medim_forge.generator.inputs.pairs import FilePairs, GivenPair, ParquetPairs, Unreadable, open_pairs
 from medim_forge.generator.plan import read_spec

@@ -45,13 +45,6 @@ class Reproduced:
     columns: int
     files: tuple[str, ...]
 
-    def __str__(self) -> str:
-        """For people."""
-        objects = f" and {len(self.files)} DICOM objects" if self.files else ""
-        return (
-            f"{self.pair_id}: made again, the same: {self.columns} columns{objects}, image sha256 {self.image_sha256}"
-        )
-
 
 def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None) -> Reproduced:
     """The pair can be made again and is what is stored. Needs its own shard and no other.

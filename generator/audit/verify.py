@@ -20,7 +20,7 @@ from medim_forge.generator.finalise.restored import RESTORED
 from medim_forge.generator.finalise.view import DATA
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import read_spec
-from medim_forge.generator.records import ReplicaFacts, ShardRecord
+from medim_forge.generator.records import Counts, ReplicaFacts, ShardRecord
 from medim_forge.generator.store import FOLDERS, RECORD, Store, shard_name, store_at
 
 _SHOWN = 20
@@ -46,17 +46,13 @@ class VerifyReport:
     dicom_objects: int
     problems: tuple[str, ...]
 
-    def __str__(self) -> str:
-        """For people."""
-        looked = (
+    @property
+    def looked_at(self) -> str:
+        """What was compared, as the beginning of a line."""
+        return (
             f"{self.folder}: {self.shards} shards, {self.files} files hashed, {self.images} images and "
-            f"{self.dicom_objects} DICOM objects compared: "
+            f"{self.dicom_objects} DICOM objects compared"
         )
-        if not self.problems:
-            return looked + "all as recorded"
-        more = len(self.problems) - _SHOWN
-        lines = [*self.problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
-        return f"{looked}{len(self.problems)} problems\n  " + "\n  ".join(lines)
 
 
 def verify(folder: Path | str | Store) -> VerifyReport:
@@ -68,9 +64,12 @@ def verify(folder: Path | str | Store) -> VerifyReport:
     """
     report = inspect(folder)
     if report.problems:
+        more = len(report.problems) - _SHOWN
+        listed = "\n  ".join([*report.problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
         raise VerifyError(
-            f"{report}\nTo mend it, delete the shard folders that are named, and _SUCCESS, and run the job again: it "
-            "remakes what is missing with the same bytes."
+            f"{report.looked_at}: {len(report.problems)} problems\n  {listed}\n"
+            "To mend it, delete the shard folders that are named, and _SUCCESS, and run the job again: it remakes what "
+            "is missing with the same bytes."
         )
     return report
 
@@ -116,11 +115,9 @@ class _Check:
     def run(self) -> VerifyReport:
         """The report of the whole pass."""
         self._hash_files()
-        sums = dict.fromkeys(("pairs", "kept", "dropped", "quarantined"), 0)
-        for index in range(self.counts["shards"]):
-            record = self._shard(index)
-            for name in sums if record else ():
-                sums[name] += getattr(record, name)
+        records = (self._shard(index) for index in range(self.counts["shards"]))
+        sums = sum((record.counts for record in records if record), Counts()).totals()
+        del sums["shards"]  # a shard that is missing is named already
         self._same_counts("the shards", sums)
         tables = [name for name in self.store.files(DATA) if name.endswith(".parquet")]
         rows = sum(self._table(name, pairs_schema(self.provenance)) for name in tables)
@@ -175,8 +172,8 @@ class _Check:
         kept = self._table(f"{where}/{PAIRS_FILE}", pairs_schema(self.provenance), dicom=True)
         rejected = self._table(f"{where}/{REJECTED_FILE}", rejected_schema(self.provenance))
         for name, found, recorded in (
-            (PAIRS_FILE, kept, record.kept),
-            (REJECTED_FILE, rejected, record.dropped + record.quarantined),
+            (PAIRS_FILE, kept, record.counts.kept),
+            (REJECTED_FILE, rejected, record.counts.dropped + record.counts.quarantined),
         ):
             if found != recorded:
                 self.problems.append(f"{where}/{name}: holds {found} rows, {RECORD} says {recorded}")

@@ -83,7 +83,7 @@ class Progress:
 
     def say(self, message: str) -> None:
         """The message was sent as an event, with the count so far."""
-        self._on_event(note(message, done=self.trained, total=self._total))
+        self._on_event(note(message, steps=(self.trained, self._total)))
 
 
 def open_folder(out: Path, spec: AugmentSpec) -> None:

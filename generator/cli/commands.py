@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from medim_forge import __version__
 from medim_forge.generator.errors import DrainedError, MedimError, QuarantineError, SpecError
 from medim_forge.generator.files import is_url
 from medim_forge.generator.jobspec import GenerateSpec, JobSpec, load_spec
@@ -18,15 +19,32 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Synthetic medical image-report pairs at scale: plan, preview, run, and look after a dataset.",
 )
 
 # Ray sets it for the driver of a submitted job, whose working directory is a copy that is deleted afterwards.
 SUBMITTED_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="job file, e.g. jobs/quickstart.yaml")]
+SpecFile = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="job file, e.g. jobs/quickstart.yaml; or a bundled job, e.g. quickstart")
+]
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="output folder of a generate job, or s3://bucket/prefix")]
 Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="replaces output.dir of the job file")]
+
+
+def show_version(asked: bool) -> None:
+    """The version is printed and the command over, if it was asked for."""
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_version, help="print the version and leave")
+    ] = False,
+) -> None:
+    """Synthetic medical image-report pairs at scale: plan, preview, run, and look after a dataset."""
 
 
 @app.command()
@@ -85,6 +103,11 @@ def run(
                 result = run_job(job, local=local, on_event=on_event)
             print(result_text(result))
         case TrainSpec():
+            if local:
+                raise SpecError(
+                    f"{job.source}: --local is for jobs that make pairs; kind: train always runs in this process, so "
+                    "leave --local out."
+                )
             from medim_forge.generator.training import run as train
 
             with shown(job.name) as on_event:
@@ -98,23 +121,25 @@ def run(
             from medim_forge.generator.evaluation import run as evaluate
 
             with shown(job.name) as on_event:
-                print(f"results: {evaluate(job, on_event=on_event)}")
+                print(f"results: {evaluate(job, local=local, on_event=on_event)}")
 
 
 @app.command()
 def status(folder: Folder) -> None:
     """Say what is done, left, kept and rejected; needs no running cluster."""
     from medim_forge.generator.audit.status import status as look
+    from medim_forge.generator.cli.text import status_text
 
-    print(look(folder))
+    print(status_text(look(folder)))
 
 
 @app.command()
 def verify(folder: Folder) -> None:
     """Hash every file again, and check tables and DICOM objects against their schema."""
     from medim_forge.generator.audit.verify import verify as check
+    from medim_forge.generator.cli.text import verified_text
 
-    print(check(folder))
+    print(verified_text(check(folder)))
 
 
 @app.command()
@@ -123,8 +148,9 @@ def reproduce(
 ) -> None:
     """Make one pair again and compare it with what is stored."""
     from medim_forge.generator.audit.reproduce import reproduce as remake
+    from medim_forge.generator.cli.text import reproduced_text
 
-    print(remake(folder, pair_id))
+    print(reproduced_text(remake(folder, pair_id)))
 
 
 @app.command()
@@ -158,9 +184,10 @@ def convert(
 @app.command()
 def refilter(folder: Folder, spec: SpecFile) -> None:
     """Apply the filters of a job file to stored scores; generate nothing, rewrite data/, card and manifest."""
+    from medim_forge.generator.cli.text import refiltered_text
     from medim_forge.generator.finalise.refilter import refilter as decide
 
-    print(decide(folder, generate_job(load_spec(spec), "refilter")))
+    print(refiltered_text(decide(folder, generate_job(load_spec(spec), "refilter"))))
 
 
 @app.command()
@@ -173,10 +200,11 @@ def privacy(
 ) -> None:
     """Compare a dataset with training data (Parquet, or a folder of images) and put the result into its card."""
     from medim_forge.generator.audit.privacy import assess, record_privacy
+    from medim_forge.generator.cli.text import privacy_text
 
     found = assess(folder, reference, holdout, image_column, report_column)
     record_privacy(folder, found)
-    print(found)
+    print(privacy_text(found))
 
 
 def generate_job(job: JobSpec, command: str) -> GenerateSpec:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from medim_forge.generator.cli.text import duration
 from medim_forge.generator.events import JobEvent, OnEvent
+from medim_forge.generator.records import Counts
 
 # A log of a large job says how far it is every so many seconds; one of a small job names every shard.
 QUIET_S = 10.0
@@ -28,12 +29,14 @@ class Pace:
 
     def text(self, event: JobEvent) -> str:
         """Pairs per second of this run, and how long the rest will take; empty before anything was made."""
+        if event.done is None or event.planned is None:
+            return ""
         if self._began is None or event.kind == "opened":
-            self._began = (self._clock(), event.pairs_done)
-        seconds, made = self._clock() - self._began[0], event.pairs_done - self._began[1]
+            self._began = (self._clock(), event.done.pairs)
+        seconds, made = self._clock() - self._began[0], event.done.pairs - self._began[1]
         if made <= 0 or seconds <= 0:
             return ""
-        left = duration((event.pairs_total - event.pairs_done) * seconds / made)
+        left = duration((event.planned.pairs - event.done.pairs) * seconds / made)
         return f"{made / seconds:.3g} pairs/s, {left} left"
 
 
@@ -47,21 +50,27 @@ def shown(name: str) -> Iterator[OnEvent]:
     if not sys.stdout.isatty():
         yield Lines().show
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pairs, {task.fields[facts]}"),
+        TextColumn("{task.fields[state]}"),
         TimeElapsedColumn(),
     )
     pace = Pace()
     with Progress(*columns) as bar:
-        task = bar.add_task(name, total=None, facts="starting")
+        task = bar.add_task(name, total=None, state="starting")
 
         def show(event: JobEvent) -> None:
-            bar.update(task, total=event.pairs_total, completed=event.pairs_done, facts=facts(event, pace.text(event)))
+            # An event that counts nothing leaves the bar as it is.
+            if event.done and event.planned:
+                made, wanted = event.done.pairs, event.planned.pairs
+                state = f"{made:{len(str(wanted))}}/{wanted} pairs, {facts(event, pace.text(event))}"
+                bar.update(task, total=wanted, completed=made, state=state)
+            elif event.steps:
+                steps, total = event.steps
+                bar.update(task, total=total, completed=steps, state=f"{steps}/{total}")
             if event.kind != "committed":
                 bar.console.print(event.message, markup=False, highlight=False)
 
@@ -77,31 +86,31 @@ class Lines:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._pace = clock, Pace(clock)
-        self._said = float("-inf")
+        self._printed = float("-inf")
 
     def show(self, event: JobEvent) -> None:
         """The event is printed, unless it is one of very many commits."""
         pace = self._pace.text(event)
-        if event.kind != "committed":
+        if event.kind != "committed" or event.done is None or event.planned is None:
             print(event.message, flush=True)
             return
-        now, done = self._clock(), f"{event.pairs_done:,} of {event.pairs_total:,} pairs"
-        if event.shards_total <= FEW_SHARDS:
+        now, done = self._clock(), f"{event.done.pairs:,} of {event.planned.pairs:,} pairs"
+        if event.planned.shards <= FEW_SHARDS:
             print(f"{event.message} ({done}, {facts(event, pace)})", flush=True)
-        elif now - self._said >= QUIET_S or event.shards_done == event.shards_total:
-            self._said = now
+        elif now - self._printed >= QUIET_S or event.done.shards == event.planned.shards:
+            self._printed = now
             print(f"{done}: {facts(event, pace)}", flush=True)
 
 
 def facts(event: JobEvent, pace: str = "") -> str:
     """What became of the pairs so far, and how fast that goes."""
-    judged = event.kept + event.dropped
-    parts = [f"{event.kept / judged:.1%} kept" if judged else "none judged"]
-    if event.rejects:
-        frequent = sorted(event.rejects.items(), key=lambda one: (-one[1], one[0]))[:3]
+    done = event.done or Counts()
+    parts = [f"{done.kept / done.judged:.1%} kept" if done.judged else "none judged"]
+    if done.rejects:
+        frequent = sorted(done.rejects.items(), key=lambda item: (-item[1], item[0]))[:3]
         parts.append("dropped for " + ", ".join(f"{reason} {count}" for reason, count in frequent))
-    if event.quarantined:
-        parts.append(f"{event.quarantined} quarantined")
+    if done.quarantined:
+        parts.append(f"{done.quarantined} quarantined")
     if event.replicas:
         parts.append(f"{event.replicas} replicas alive" if event.replicas > 1 else "1 replica alive")
     return ", ".join([*parts, pace] if pace else parts)

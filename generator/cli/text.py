@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from medim_forge.generator.files import is_url
@@ -10,7 +11,13 @@ from medim_forge.generator.jobspec import GenerateSpec, JobSpec, to_yaml
 from medim_forge.generator.plan import make_plan
 from medim_forge.generator.plan.cost import Cost, estimate, uses_gpu
 
+# What these rooms import takes seconds, and `medim plan` starts at once.
 if TYPE_CHECKING:
+    from medim_forge.generator.audit.reproduce import Reproduced
+    from medim_forge.generator.audit.status import Status
+    from medim_forge.generator.audit.verify import VerifyReport
+    from medim_forge.generator.finalise.privacy_note import Privacy
+    from medim_forge.generator.finalise.refilter import Refiltered
     from medim_forge.generator.generate import JobResult
     from medim_forge.generator.generate.preview import Preview
 
@@ -46,8 +53,11 @@ def sources(spec: GenerateSpec) -> list[tuple[str, str]]:
     if spec.inputs is not None:
         return [("inputs", f"{spec.inputs.source}, {spec.inputs.domain}")]
     return [
-        ("prompt", f"{one.pairs:,} x {one.domain}: {', '.join(one.findings) or one.text or 'its opening words'}")
-        for one in spec.prompts
+        (
+            "prompt",
+            f"{prompt.pairs:,} x {prompt.domain}: {', '.join(prompt.findings) or prompt.text or 'its opening words'}",
+        )
+        for prompt in spec.prompts
     ]
 
 
@@ -55,11 +65,11 @@ def balance_rows(spec: GenerateSpec, hours_per_pair: float) -> list[tuple[str, s
     """What the job may make beyond its plan, for what, and how long all of that would take."""
     if spec.balance is None:
         return []
-    again = [one.name for one in spec.filters if one.action == "regenerate"]
+    again = [section.name for section in spec.filters if section.action == "regenerate"]
     return [
         ("budget", f"up to {spec.balance.budget:,} pairs, {duration(hours_per_pair * 3600 * spec.balance.budget)}"),
         *(("made again", f"what {name} drops") for name in again),
-        *(("quota", f"{one}: {_range(one.kept, one.at_most)}") for one in spec.balance.quotas),
+        *(("quota", f"{quota}: {_range(quota.kept, quota.at_most)}") for quota in spec.balance.quotas),
     ]
 
 
@@ -74,7 +84,7 @@ def settings_text(job: JobSpec) -> str:
 
 
 def metadata_text(job: JobSpec) -> str:
-    """What a submitted job should say of itself, as the text-to-text JSON that Ray takes."""
+    """What a submitted job says of itself, as JSON of strings alone, which Ray takes."""
     return json.dumps({"job": job.name, "spec_sha256": job.sha256, "output_dir": job.output.dir}, ensure_ascii=False)
 
 
@@ -103,14 +113,15 @@ def batch_text(spec: GenerateSpec, found: Preview) -> str:
 
 def result_text(result: JobResult) -> str:
     """What the job left behind, and where to look first."""
+    counts = result.counts
     made = f"{result.made} made now" if result.made else "nothing was left to do"
     copies = f", {result.duplicates} exact copies left out of data/" if result.duplicates else ""
     rows = [
         ("dataset", result.out),
-        ("shards", f"{result.shards}, {made}"),
-        ("pairs", f"{result.pairs}: {result.kept} kept, {result.dropped} dropped, {result.quarantined} quarantined"),
-        *((f"  {reason}", str(count)) for reason, count in result.rejects.items()),
-        *([("rounds", f"{result.rounds} beyond the planned pairs")] if result.rounds else []),
+        ("shards", f"{counts.shards}, {made}"),
+        ("pairs", f"{counts.pairs}: {counts.kept} kept, {counts.dropped} dropped, {counts.quarantined} quarantined"),
+        *((f"  {reason}", str(count)) for reason, count in counts.rejects.items()),
+        *rounds_rows(result.rounds),
         ("data", f"{result.data_rows} pairs{copies}"),
         *((f"  {reason}", f"{count} left out") for reason, count in result.left_out.items()),
         *(("warning", line) for line in result.warnings),
@@ -119,6 +130,71 @@ def result_text(result: JobResult) -> str:
         ("read it", f"datasets.{reader(result.out)}"),
     ]
     return table(rows)
+
+
+def rounds_rows(rounds: int) -> list[tuple[str, str]]:
+    """How many rounds a job has added, where it has."""
+    return [("rounds", f"{rounds} beyond the planned pairs")] if rounds else []
+
+
+def status_text(found: Status) -> str:
+    """How far a job is, one fact per line; the commonest reasons for dropping pairs first."""
+    done, planned = found.done, found.planned
+    rate = f" ({done.kept / done.judged:.1%} of judged)" if done.judged else ""
+    state = "finished" if found.finished else "not finished; run its job again to go on"
+    repeated = found.attempts - done.shards
+    again = f", {repeated} attempts repeated" if repeated else ""
+    rows = [
+        ("dataset", f"{found.name}, {state}"),
+        ("shards", f"{done.shards} of {planned.shards}{again}"),
+        ("pairs", f"{done.pairs} done, {planned.pairs - done.pairs} left"),
+        ("kept", f"{done.kept}{rate}"),
+        ("dropped", str(done.dropped)),
+        *((f"  {reason}", str(count)) for reason, count in Counter(done.rejects).most_common()),
+        ("quarantined", str(done.quarantined)),
+        *rounds_rows(found.rounds),
+        ("work", f"{found.seconds:.1f} s in committed shards"),
+        *([("data", f"{found.data_rows} pairs")] if found.data_rows is not None else []),
+        *([("policy", "of a later `medim refilter`, not the job's")] if found.refiltered else []),
+        *(("warning", line) for line in found.warnings),
+    ]
+    return table(rows)
+
+
+def verified_text(report: VerifyReport) -> str:
+    """What was compared in a dataset that holds what its records say."""
+    return f"{report.looked_at}: all as recorded"
+
+
+def reproduced_text(found: Reproduced) -> str:
+    """What was compared of a pair that was made again."""
+    objects = f" and {len(found.files)} DICOM objects" if found.files else ""
+    return f"{found.pair_id}: made again, the same: {found.columns} columns{objects}, image sha256 {found.image_sha256}"
+
+
+def refiltered_text(found: Refiltered) -> str:
+    """What a new policy made of a dataset."""
+    lines = [
+        f"{found.folder}: data/ holds {found.data_rows} pairs, {found.before} before",
+        *(f"  left out, {reason}: {count}" for reason, count in found.left_out.items()),
+        *([f"  taken back: {found.restored}"] if found.restored else []),
+        *(f"  warning: {line}" for line in found.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def privacy_text(found: Privacy) -> str:
+    """What a test against training data found."""
+    if found.reference_reports:
+        counted = f"{found.copied_images} images and {found.copied_reports} reports count as copies"
+    else:
+        counted = f"{found.copied_images} images count as copies; reports were not compared"
+    lines = [
+        f"{found.pairs} pairs against {found.reference} records ({found.holdout} held out): {counted}.",
+        *(f"warning: {line}" for line in found.warnings),
+        "What these tests cannot see is in the dataset card.",
+    ]
+    return "\n".join(lines)
 
 
 def reader(out: str) -> str:

@@ -25,14 +25,14 @@ def run_local(
             assert order is not None
             outcome = worker.make(shard_of(order.shard), order)
             if isinstance(outcome, Failure):
-                progress.tell("failed", f"shard {order.shard}, attempt {order.attempt}: {outcome.error}")
+                progress.report("failed", f"shard {order.shard}, attempt {order.attempt}: {outcome.error}")
                 schedule.failed(order, outcome)
                 worker = Worker(setup)
                 worker.start()
             else:
                 schedule.succeeded(order)
                 if outcome.note:
-                    progress.tell("note", outcome.note)
+                    progress.report("note", outcome.note)
                 if outcome.record:
                     progress.committed(outcome.record)
             if draining.is_set() and schedule.unfinished:

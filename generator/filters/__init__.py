@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
+from medim_forge.generator.contracts import Filter
 from medim_forge.generator.errors import RowError, SpecError
 from medim_forge.generator.filters import (
     agreement,
@@ -23,7 +24,7 @@ from medim_forge.generator.filters import (
 )
 from medim_forge.generator.filters.duplicates import mark_duplicates as mark_duplicates
 from medim_forge.generator.filters.threshold import FilterRule, Threshold
-from medim_forge.generator.records import Action, Filter, Pair, Verdict
+from medim_forge.generator.records import Action, Pair, Verdict
 
 Judge = Callable[[Pair], Verdict]
 Decide = Callable[[Mapping[str, float]], tuple[str, ...]]

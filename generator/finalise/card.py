@@ -10,7 +10,7 @@ from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOF
 from medim_forge.generator.dataset.schema import columns
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.finalise.manifest import warnings
-from medim_forge.generator.finalise.tally import Accepted, Tally, accepted
+from medim_forge.generator.finalise.tally import Acceptance, Tally, acceptance
 from medim_forge.generator.finalise.view import DataView
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import quota_results
@@ -52,7 +52,7 @@ def dataset_card(
         asked=_asked(plan),
         tags=[tag for domain in DOMAINS if domain in tally.by_domain() for tag in DOMAINS[domain].tags],
         refiltered=ruled is not plan,
-        strata=_tables(accepted(tally, view.strata), provenance),
+        strata=_tables(acceptance(tally, view.strata), provenance),
         quotas=quota_results(ruled, view.strata),
         calibration=calibration,
         warnings=warnings(ruled, view, calibration),
@@ -68,16 +68,18 @@ def dataset_card(
 def _asked(plan: Plan) -> dict[str, str]:
     """What each entry of the prompts asks for, by position."""
     return {
-        str(number): ", ".join(one.findings) or (one.text if one.text is not None else "its opening words") or "nothing"
-        for number, one in enumerate(plan.spec.prompts)
+        str(number): ", ".join(prompt.findings)
+        or (prompt.text if prompt.text is not None else "its opening words")
+        or "nothing"
+        for number, prompt in enumerate(plan.spec.prompts)
     }
 
 
-def _tables(found: Sequence[Accepted], provenance: Provenance) -> dict[str, list[Accepted]]:
-    """The strata by kind. Labels say of phantoms what findings say better."""
+def _tables(rows: Sequence[Acceptance], provenance: Provenance) -> dict[str, list[Acceptance]]:
+    """The strata by kind. Labels are left out for phantoms, of which findings say more."""
     kinds = ("prompt", "finding", *(() if provenance.phantom else ("label",)))
-    tables = {kind: [one for one in found if one.stratum.kind == kind] for kind in kinds}
-    return {kind: rows for kind, rows in tables.items() if rows}
+    tables = {kind: [row for row in rows if row.stratum.kind == kind] for kind in kinds}
+    return {kind: table for kind, table in tables.items() if table}
 
 
 def _license(provenance: Provenance) -> str:

@@ -6,9 +6,10 @@ Everything is made from the shards and the spec, so running it again gives the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from medim_forge.generator.dataset import Provenance, open_dataset, provenance_of
 from medim_forge.generator.files import file_record
@@ -17,45 +18,24 @@ from medim_forge.generator.finalise.contact_sheet import choose_tiles, contact_s
 from medim_forge.generator.finalise.manifest import MANIFEST, manifest_head, read_manifest, write_manifest
 from medim_forge.generator.finalise.privacy_note import PRIVACY, current_privacy
 from medim_forge.generator.finalise.tally import shard_records, tally
-from medim_forge.generator.finalise.view import LEFT_OUT, build_data_view
+from medim_forge.generator.finalise.view import LEFT_OUT, DataView, build_data_view
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.balance import BalanceSection
 from medim_forge.generator.jobspec.sections import FilterSection
-from medim_forge.generator.plan import Plan
+from medim_forge.generator.plan import Plan, stored_plan
 from medim_forge.generator.plan.rounds import round_name
 from medim_forge.generator.records import FileRecord, ReplicaFacts
 from medim_forge.generator.selection import view_policy
 from medim_forge.generator.selection.rows import control_rows
-from medim_forge.generator.store import Store, shard_name, store_at
+from medim_forge.generator.store import SUCCESS, Store, shard_name, store_at
 
 CARD = "README.md"
 CONTACT_SHEET = "contact_sheet.png"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Totals:
-    """What a finished dataset holds.
-
-    Attributes:
-        pairs: asked for.
-        kept: by the filters.
-        dropped: by the filters.
-        quarantined: could not be made.
-        duplicates: kept pairs left out of `data/` as exact copies.
-        data_rows: pairs in `data/`.
-    """
-
-    pairs: int
-    kept: int
-    dropped: int
-    quarantined: int
-    duplicates: int
-    data_rows: int
-
-
 def finalise(
     out: Path | str | Store, spec: GenerateSpec, plan: Plan, facts: ReplicaFacts, rules: GenerateSpec | None = None
-) -> Totals:
+) -> None:
     """The dataset is finished but for `_SUCCESS`, which is gone if there was one.
 
     Args:
@@ -84,18 +64,34 @@ def finalise(
     with store.draft(CARD) as path:
         path.write_text(card, encoding="utf-8")
     head = manifest_head(plan, ruled, provenance, facts, sums, view, policy.calibration)
-    files = _files(store, plan, provenance, (*view.files, *view.objects))
+    files = _files(store, plan, provenance, view)
     records = shard_records(store, shards, provenance)
     with store.draft(MANIFEST) as path:
         write_manifest(path, head, files, facts.device, records)
-    return Totals(
-        pairs=sums.pairs,
-        kept=sums.kept,
-        dropped=sums.dropped,
-        quarantined=sums.quarantined,
-        duplicates=view.duplicates,
-        data_rows=view.rows,
+
+
+def finalise_again(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any], rules: GenerateSpec | None) -> None:
+    """The dataset is finished anew, by the same replica; it carries `_SUCCESS` if it did before.
+
+    Args:
+        store: of the dataset.
+        spec: of the job.
+        manifest: of the dataset; it says which replica made the pairs.
+        rules: as for `finalise`.
+
+    Raises:
+        StoreError: a shard is missing, or was made from another spec or other weights.
+    """
+    facts = ReplicaFacts(
+        model_sha256=manifest["model_sha256"],
+        device=manifest["run"]["device"],
+        versions=manifest["versions"],
+        training_data_terms=tuple(manifest["training_data_terms"]),
     )
+    complete = store.exists(SUCCESS)
+    finalise(store, spec, stored_plan(store, spec), facts, rules)
+    if complete:
+        store.mark(SUCCESS)
 
 
 def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
@@ -106,21 +102,21 @@ def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
     balance = policy["balance"]
     return spec.model_copy(
         update={
-            "filters": tuple(FilterSection.model_validate(one) for one in policy["filters"]),
+            "filters": tuple(FilterSection.model_validate(section) for section in policy["filters"]),
             "balance": None if balance is None else BalanceSection.model_validate(balance),
         }
     )
 
 
-def _files(store: Store, plan: Plan, provenance: Provenance, data: tuple[FileRecord, ...]) -> Iterator[FileRecord]:
+def _files(store: Store, plan: Plan, provenance: Provenance, view: DataView) -> Iterator[FileRecord]:
     """Every file that is the same wherever the dataset is made; shard files as their shard recorded them.
 
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
-    rounds = [round_name(one.number) for one in plan.rounds]
+    rounds = [round_name(added.number) for added in plan.rounds]
     for name in (CARD, CONTACT_SHEET, "plan.json", LEFT_OUT, *([PRIVACY] if store.exists(PRIVACY) else []), *rounds):
         yield file_record(store.handle(name), name)
-    yield from data
+    yield from (*view.files, *view.objects)
     for record in shard_records(store, plan.shards, provenance):
         for file in record.files:
             yield replace(file, path=f"{shard_name(record.index)}/{file.path}")

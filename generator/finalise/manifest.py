@@ -12,12 +12,12 @@ from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
 from medim_forge.generator.dataset.schema import SCHEMA_VERSION
 from medim_forge.generator.errors import StoreError
-from medim_forge.generator.finalise.tally import Rate, Tally, accepted
+from medim_forge.generator.finalise.tally import Rate, Tally, acceptance
 from medim_forge.generator.finalise.view import DataView
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import balance_record, quota_results
-from medim_forge.generator.records import FileRecord, ReplicaFacts, ShardRecord
+from medim_forge.generator.records import TOTALS, Counts, FileRecord, ReplicaFacts, ShardRecord
 from medim_forge.generator.selection import Calibration
 from medim_forge.generator.selection.policy import least_controls
 from medim_forge.generator.store import Store
@@ -59,26 +59,23 @@ def manifest_head(
         "model_sha256": provenance.model_sha256,
         "sampling_mode": plan.spec.sampling.mode,
         "versions": dict(sorted(facts.versions.items())),
-        "counts": _counts(plan, tally, view),
-        "rejects": dict(sorted(tally.rejects.items())),
+        "counts": _counts(tally, view),
+        "rejects": dict(sorted(tally.counts.rejects.items())),
         "left_out": dict(view.reasons),
         "flagged": dict(view.flags),
         "refiltered": None if ruled is plan else _policy(ruled.spec),
-        "calibration": [{"domain": domain, **asdict(one)} for domain, one in calibration.items()],
+        "calibration": [{"domain": domain, **asdict(bound)} for domain, bound in calibration.items()],
         "balance": balance_record(plan, ruled, view.strata),
         "warnings": warnings(ruled, view, calibration),
         "kept_rate": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
-        "acceptance": [one.record() for one in accepted(tally, view.strata)],
+        "acceptance": [stratum.record() for stratum in acceptance(tally, view.strata)],
     }
 
 
-def _counts(plan: Plan, tally: Tally, view: DataView) -> dict[str, int]:
+def _counts(tally: Tally, view: DataView) -> dict[str, int]:
+    """How many pairs there are, in the shards and in `data/`."""
     return {
-        "shards": plan.shards,
-        "pairs": tally.pairs,
-        "kept": tally.kept,
-        "dropped": tally.dropped,
-        "quarantined": tally.quarantined,
+        **tally.counts.totals(),
         "duplicates": view.duplicates,
         "left_out": view.left_out,
         "restored": view.restored,
@@ -89,7 +86,7 @@ def _counts(plan: Plan, tally: Tally, view: DataView) -> dict[str, int]:
 def _policy(spec: GenerateSpec) -> dict[str, Any]:
     """Filters and quotas, as `finalise.standing_rules` reads them."""
     return {
-        "filters": [one.model_dump(mode="json") for one in spec.filters],
+        "filters": [section.model_dump(mode="json") for section in spec.filters],
         "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
     }
 
@@ -97,19 +94,21 @@ def _policy(spec: GenerateSpec) -> dict[str, Any]:
 def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration]) -> list[str]:
     """What a person should know before using the dataset."""
     few = [
-        f"agreement: options.max_false_positives sets no bound for {domain}: {one.controls} mismatched pairs could "
-        f"be scored, and a share of {one.rate:g} needs {least_controls(one.rate)}"
-        for domain, one in calibration.items()
-        if one.bound is None
+        f"agreement: options.max_false_positives sets no bound for {domain}: {found.controls} mismatched pairs could "
+        f"be scored, and a share of {found.rate:g} needs {least_controls(found.rate)}"
+        for domain, found in calibration.items()
+        if found.bound is None
     ]
     short = [
-        f"quota {one.name}: {one.data} of {one.kept} pairs" for one in quota_results(plan, view.strata) if not one.met
+        f"quota {quota.name}: {quota.data} of {quota.kept} pairs"
+        for quota in quota_results(plan, view.strata)
+        if not quota.met
     ]
     filled = (
         f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, left out, "
         "given up, quarantined, or beyond the budget"
     )
-    again = any(one.action == "regenerate" for one in plan.spec.filters) and view.places < plan.planned
+    again = any(section.action == "regenerate" for section in plan.spec.filters) and view.places < plan.planned
     empty = "data/ is empty: every pair was dropped, left out or quarantined"
     unwritable = f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"
     more = ((again, filled), (view.rows == 0, empty), (view.unwritable > 0, unwritable))
@@ -119,21 +118,46 @@ def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration])
 def write_manifest(
     path: Path, head: dict[str, Any], files: Iterable[FileRecord], device: str, records: Iterable[ShardRecord]
 ) -> None:
-    """The manifest is written, entry by entry: its lists are as long as the dataset and never in memory.
+    """The manifest is written. Its two long lists are as long as the dataset, and are never in memory as a whole.
 
     Args:
         path: of the file.
-        head: from `manifest_head`.
+        head: all but the long lists, from `manifest_head`.
         files: every file but the manifest, `spec.yaml`, `_shard.json` and `_SUCCESS`.
         device: that the last replica ran on.
         records: of every shard, for `run`.
     """
+    run = {"device": device, "shards": ({"index": record.index, **record.run} for record in records)}
     with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)[:-2] + ',\n  "files": [')
-        file.writelines(_entries(asdict(record) for record in files))
-        file.write(f'\n  ],\n  "run": {{\n    "device": {json.dumps(device)},\n    "shards": [')
-        file.writelines(_entries({"index": record.index, **record.run} for record in records))
-        file.write("\n    ]\n  }\n}\n")
+        file.writelines(stream_json({**head, "files": (asdict(record) for record in files), "run": run}))
+        file.write("\n")
+
+
+def stream_json(value: Any, indent: str = "") -> Iterator[str]:
+    """The pieces of an indented JSON text, in which every iterator becomes a list with one entry a line.
+
+    Args:
+        value: mappings with string keys, in which iterators may stand, and whatever `json` can write.
+        indent: of the line on which the text starts.
+    """
+    if isinstance(value, Iterator):
+        yield "["
+        for number, entry in enumerate(value):
+            yield f"{',' if number else ''}\n    {_json_text(entry)}"
+        yield f"\n{indent}]"
+    elif isinstance(value, Mapping) and value:
+        inner = f"{indent}  "
+        for number, (key, entry) in enumerate(value.items()):
+            yield f"{',' if number else '{'}\n{inner}{_json_text(key)}: "
+            yield from stream_json(entry, inner)
+        yield f"\n{indent}}}"
+    else:
+        # A line end within a JSON string is written as \\n, so every real one starts a line of the text.
+        yield _json_text(value, indent=2).replace("\n", f"\n{indent}")
+
+
+def _json_text(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def read_manifest(store: Store) -> dict[str, Any]:
@@ -154,11 +178,10 @@ def read_manifest(store: Store) -> dict[str, Any]:
     return values
 
 
+def manifest_counts(manifest: Mapping[str, Any]) -> Counts:
+    """What became of all pairs of a dataset, as its manifest says."""
+    return Counts(**{name: manifest["counts"][name] for name in TOTALS}, rejects=manifest["rejects"])
+
+
 def _rate(rate: Rate) -> dict[str, float]:
     return {"asked": rate.asked, "kept": rate.kept, "share": round(rate.share, 6)}
-
-
-def _entries(values: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """One entry a line, with the commas between them."""
-    for number, value in enumerate(values):
-        yield ("," if number else "") + "\n    " + json.dumps(value, ensure_ascii=False)

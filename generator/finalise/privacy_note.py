@@ -67,16 +67,6 @@ class Privacy:
     copied_pairs: tuple[Copy, ...]
     warnings: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        """For people."""
-        reports = f"{self.copied_reports} reports" if self.reference_reports else "reports were not compared"
-        counted = f"{self.copied_images} images and {reports} count as copies"
-        if not self.reference_reports:
-            counted = f"{self.copied_images} images count as copies; {reports}"
-        lines = [f"{self.pairs} pairs against {self.reference} records ({self.holdout} held out): {counted}."]
-        lines += [f"warning: {one}" for one in self.warnings]
-        return "\n".join([*lines, "What these tests cannot see is in the dataset card."])
-
 
 def write_privacy(store: Store, result: Privacy) -> None:
     """`privacy.json` holds the result."""

@@ -14,7 +14,7 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of
-from medim_forge.generator.records import Domain, ShardRecord
+from medim_forge.generator.records import Counts, Domain, ShardRecord
 from medim_forge.generator.store import RECORD, Store, shard_name
 
 
@@ -36,35 +36,23 @@ class Tally:
     """Sums over shards. Its size does not grow with the number of pairs, only with kinds of pairs and reasons.
 
     Attributes:
-        pairs: asked for.
-        kept: in `pairs.parquet`.
-        dropped: judged and dropped.
-        quarantined: could not be made.
+        counts: of all pairs.
         pairs_bytes: size of all `pairs.parquet` together.
-        rejects: count by reason.
         asked: pairs by domain, quarantined ones too.
         judged: pairs by stratum, dropped ones too: filters must not delete a kind of pairs unseen.
         kept_of: kept pairs by stratum.
     """
 
-    pairs: int = 0
-    kept: int = 0
-    dropped: int = 0
-    quarantined: int = 0
+    counts: Counts = field(default_factory=Counts)
     pairs_bytes: int = 0
-    rejects: Counter[str] = field(default_factory=Counter)
     asked: Counter[Domain] = field(default_factory=Counter)
     judged: Counter[Stratum] = field(default_factory=Counter)
     kept_of: Counter[Stratum] = field(default_factory=Counter)
 
     def add(self, record: ShardRecord, kept: Handle, rejected: Handle, plan: Plan) -> None:
-        """Counts one shard in."""
-        self.pairs += record.pairs
-        self.kept += record.kept
-        self.dropped += record.dropped
-        self.quarantined += record.quarantined
+        """One more shard is counted."""
+        self.counts += record.counts
         self.pairs_bytes += sum(file.size for file in record.files if file.path == PAIRS_FILE)
-        self.rejects.update(record.rejects)
         for row in pq.read_table(kept, columns=list(STRATUM_COLUMNS)).to_pylist():
             strata = strata_of(row, plan)
             self.asked[row["domain"]] += 1
@@ -77,7 +65,10 @@ class Tally:
 
     def by_domain(self) -> dict[Domain, Rate]:
         """The kept rate of every domain, sorted."""
-        return {one: Rate(asked=self.asked[one], kept=self.kept_of[of_domain(one)]) for one in sorted(self.asked)}
+        return {
+            domain: Rate(asked=self.asked[domain], kept=self.kept_of[of_domain(domain)])
+            for domain in sorted(self.asked)
+        }
 
 
 def shard_records(store: Store, shards: int, provenance: Provenance) -> Iterator[ShardRecord]:
@@ -116,11 +107,11 @@ def tally(store: Store, plan: Plan, provenance: Provenance) -> Tally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accepted:
-    """Pairs of one stratum.
+class Acceptance:
+    """What became of the pairs of one stratum.
 
     Attributes:
-        stratum: the kind.
+        stratum: the kind of pairs.
         judged: made and judged, dropped ones too.
         kept: by their shard.
         data: in `data/`.
@@ -137,15 +128,29 @@ class Accepted:
         return self.data / self.judged if self.judged else 0.0
 
     def record(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The entry of the manifest."""
         counts = {"judged": self.judged, "kept": self.kept, "data": self.data, "share": round(self.share, 6)}
         return {**self.stratum._asdict(), **counts}
 
 
-def accepted(tally: Tally, data: Mapping[Stratum, int]) -> tuple[Accepted, ...]:
-    """Every stratum that a judged pair is in, sorted; those of prompts by position."""
-    ordered = sorted(tally.judged, key=lambda one: (one.kind, one.name.zfill(8) if one.kind == "prompt" else "", one))
+def acceptance(tally: Tally, data: Mapping[Stratum, int]) -> tuple[Acceptance, ...]:
+    """What became of every stratum that a judged pair is in, sorted; strata of prompts by position.
+
+    Args:
+        tally: over the shards.
+        data: pairs in `data/` by stratum.
+    """
     return tuple(
-        Accepted(stratum=one, judged=tally.judged[one], kept=tally.kept_of[one], data=data.get(one, 0))
-        for one in ordered
+        Acceptance(
+            stratum=stratum,
+            judged=tally.judged[stratum],
+            kept=tally.kept_of[stratum],
+            data=data.get(stratum, 0),
+        )
+        for stratum in sorted(tally.judged, key=_position)
     )
+
+
+def _position(stratum: Stratum) -> tuple[str, str, Stratum]:
+    """By kind, and within a kind by name; the names of prompts are numbers."""
+    return stratum.kind, stratum.name.zfill(8) if stratum.kind == "prompt" else "", stratum

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,10 @@ from medim_forge.generator.errors import QuarantineError, StoreError
 from medim_forge.generator.events import OnEvent, Progress
 from medim_forge.generator.executors import run_shards
 from medim_forge.generator.files import is_url
-from medim_forge.generator.finalise import finalise, read_manifest
-from medim_forge.generator.finalise.finalise import standing_rules
+from medim_forge.generator.finalise import finalise, manifest_counts, read_manifest, standing_rules
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
-from medim_forge.generator.records import ReplicaFacts, ShardRecord
+from medim_forge.generator.records import Counts, ReplicaFacts
 from medim_forge.generator.selection import Growth
 from medim_forge.generator.shards import Parts, Schedule, WorkerSetup
 from medim_forge.generator.shards.worker import imported
@@ -27,30 +26,20 @@ class JobResult:
 
     Attributes:
         out: the dataset.
-        shards: of the dataset.
         made: shards that this run made; the others were there.
-        pairs: asked for.
-        kept: passed every filter.
-        dropped: judged and dropped.
-        quarantined: could not be made.
+        counts: of the dataset, those of earlier runs included.
         duplicates: kept pairs left out of `data/` as exact copies.
         data_rows: pairs in `data/`.
-        rejects: dropped pairs by reason; a pair may have several.
         left_out: pairs that their shard kept and `data/` leaves out, by reason; a pair may have several.
         rounds: that were added to the planned pairs.
         warnings: what a person should know before using the dataset.
     """
 
     out: str
-    shards: int
     made: int
-    pairs: int
-    kept: int
-    dropped: int
-    quarantined: int
+    counts: Counts
     duplicates: int
     data_rows: int
-    rejects: dict[str, int]
     left_out: dict[str, int]
     rounds: int
     warnings: tuple[str, ...]
@@ -64,7 +53,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     Args:
         spec: the job.
         local: in this process instead of on Ray.
-        on_event: is told what happens.
+        on_event: is called with what happens.
         parts: replica, judge and writers to use instead of the real ones.
 
     Raises:
@@ -83,11 +72,11 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     facts: ReplicaFacts = imported(parts.facts)(spec)
     claim_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
-    growth, done = Growth(store, plan), set[int]()
-    progress = Progress(plan.shards, plan.pairs, _checked(store, growth, facts, done), on_event)
-    growth.tells(progress)
+    growth, progress = Growth(store, plan), Progress(plan.shards, plan.pairs, on_event)
+    done = _count_committed(store, growth, facts, progress)
+    growth.report_to(progress)
     missing = [index for index in range(growth.plan.shards) if index not in done]
-    progress.tell("opened", f"{spec.name}: {len(missing)} of {growth.plan.shards} shards to make, in {store}")
+    progress.report("opened", f"{spec.name}: {len(missing)} of {growth.plan.shards} shards to make, in {store}")
     if not missing and not store.exists(SUCCESS):
         missing = list(growth.more())
     if missing:
@@ -97,21 +86,24 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         facts = run_shards(setup, schedule, growth.shard, progress, local=local)
     made, plan = growth.plan.shards - len(done), growth.plan
     if missing or not store.exists(SUCCESS):
-        progress.tell("finalising", f"{spec.name}: writing data/, manifest and card")
+        progress.report("finalising", f"{spec.name}: writing data/, manifest and card")
         rules = standing_rules(store, spec)
         if rules:
-            progress.tell("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
+            progress.report("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
         finalise(store, spec, plan, facts, rules)
-    _settle(store, spec, progress.sick)
+    _settle(store, spec, progress.quarantined)
     return _result(store, made)
 
 
-def _checked(store: Store, growth: Growth, facts: ReplicaFacts, done: set[int]) -> Iterator[ShardRecord]:
-    """The committed shards, all of them this job's, one at a time; their indices are added to `done`.
+def _count_committed(store: Store, growth: Growth, facts: ReplicaFacts, progress: Progress) -> set[int]:
+    """What earlier runs committed is counted in `progress`; the indices of those shards, all of them this job's.
+
+    Records are read one at a time: they list the files of every pair.
 
     Raises:
         StoreError: one is damaged, or of another job.
     """
+    done: set[int] = set()
     for record in store.committed():
         if not growth.holds(record.index):
             end = growth.plan.shards
@@ -126,20 +118,26 @@ def _checked(store: Store, growth: Growth, facts: ReplicaFacts, done: set[int]) 
                 f"{record.model_sha256[:12]}, this job has {spec_sha256[:12]} and {facts.model_sha256[:12]}. Somebody "
                 "put it there: move it away and run again."
             )
+        progress.count(record)
         done.add(record.index)
-        yield record
+    return done
 
 
-def _settle(store: Store, spec: GenerateSpec, sick: Mapping[int, int]) -> None:
+def _settle(store: Store, spec: GenerateSpec, quarantined: Mapping[int, int]) -> None:
     """`_SUCCESS` says that the dataset is complete.
+
+    Args:
+        store: of the dataset.
+        spec: of the job.
+        quarantined: rows by the index of their shard.
 
     Raises:
         QuarantineError: too many rows are missing for that.
     """
-    total, allowed = sum(sick.values()), spec.compute.max_quarantined
+    total, allowed = sum(quarantined.values()), spec.compute.max_quarantined
     if total > allowed:
         store.remove(SUCCESS)
-        first = ", ".join(str(index) for index in list(sick)[:10])
+        first = ", ".join(str(index) for index in list(quarantined)[:10])
         raise QuarantineError(
             f"{store}: {total} rows were quarantined, compute.max_quarantined = {allowed}; they are in shards/*/"
             f"_rejected.parquet with their errors, first in shards {first}. All else is made. To try them again, mend "
@@ -153,18 +151,13 @@ def _settle(store: Store, spec: GenerateSpec, sick: Mapping[int, int]) -> None:
 
 def _result(store: Store, made: int) -> JobResult:
     manifest = read_manifest(store)
-    counts, balance = manifest["counts"], manifest["balance"] or {"rounds": []}
+    balance = manifest["balance"] or {"rounds": []}
     return JobResult(
         out=str(store),
-        shards=counts["shards"],
         made=made,
-        pairs=counts["pairs"],
-        kept=counts["kept"],
-        dropped=counts["dropped"],
-        quarantined=counts["quarantined"],
-        duplicates=counts["duplicates"],
-        data_rows=counts["data_rows"],
-        rejects=manifest["rejects"],
+        counts=manifest_counts(manifest),
+        duplicates=manifest["counts"]["duplicates"],
+        data_rows=manifest["counts"]["data_rows"],
         left_out=manifest["left_out"],
         rounds=len(balance["rounds"]),
         warnings=tuple(manifest["warnings"]),

@@ -56,7 +56,7 @@ def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts
     Args:
         spec: the whole job.
         pairs: at least so many; a batch that is begun is filled, because it takes the same time.
-        on_event: is told what happens.
+        on_event: is called with what happens.
         parts: replica, judge and writers to use instead of the real ones.
 
     Raises:
@@ -71,12 +71,12 @@ def make_preview(spec: GenerateSpec, pairs: int, on_event: OnEvent, parts: Parts
     plan = make_plan(spec)
     size = min(spec.compute.pairs_per_shard, plan.pairs)
     wasted = batch_rows(size, spec.sampling.batch_size) / size
-    seconds = float(record.run["seconds"]) / batch_rows(record.pairs, spec.sampling.batch_size) * wasted
+    seconds = float(record.run["seconds"]) / batch_rows(record.counts.pairs, spec.sampling.batch_size) * wasted
     device = str(record.run["device"])
     return Preview(
         folder=Path(result.out),
-        pairs=result.pairs,
-        kept=result.kept,
+        pairs=result.counts.pairs,
+        kept=result.counts.kept,
         device=device,
         seconds_per_pair=seconds,
         fitting_batch=None if device == "cpu" else largest_batch(spec.sampling.batch_size, fits(spec, parts)),

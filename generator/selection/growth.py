@@ -30,8 +30,8 @@ class Growth:
         """Whether another round may follow."""
         return may_grow(self.plan)
 
-    def tells(self, progress: Progress) -> None:
-        """From now on, this is told of every round."""
+    def report_to(self, progress: Progress) -> None:
+        """Every further round is reported there."""
         self._progress = progress
         progress.grown(self.plan.shards, self.plan.pairs)
 
@@ -52,9 +52,9 @@ class Growth:
     def more(self) -> range:
         """The shards of the next round; none where nothing is left to add. Every earlier shard is committed."""
         assert self._progress is not None
-        rotten = sum(self._progress.sick.values()) > self.plan.spec.compute.max_quarantined
-        # Too many rows are missing: what follows from the others would not be what follows when they are mended.
-        if rotten or not may_grow(self.plan):
+        too_many = sum(self._progress.quarantined.values()) > self.plan.spec.compute.max_quarantined
+        # Rows are missing: what follows from the others would not be what follows when they are made after all.
+        if too_many or not may_grow(self.plan):
             return range(0)
         census = take_census(self._store, self.plan)
         grown = next_round(self.plan, census)
@@ -65,7 +65,7 @@ class Growth:
         self._store.create(round_name(number), round_text(grown))
         self.plan = with_round(self.plan, self._store, number)
         self._progress.grown(self.plan.shards, self.plan.pairs)
-        self._progress.tell("note", _said(self.plan, census))
+        self._progress.report("note", _said(self.plan, census))
         return range(first, self.plan.shards)
 
 

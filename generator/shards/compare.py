@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medim_forge.generator.contracts import Replica, Shuffler
 from medim_forge.generator.filters import duplicate_threshold, mark_duplicates, policy
 from medim_forge.generator.filters.agreement import SHUFFLED, mark_shuffled, partners
 from medim_forge.generator.filters.duplicates import NAME as DUPLICATES
@@ -15,7 +16,7 @@ from medim_forge.generator.filters.near_duplicates import NAME as NEAR
 from medim_forge.generator.filters.near_duplicates import SCORES as NEAR_SCORES
 from medim_forge.generator.filters.near_duplicates import as_near, compared_by
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.records import Judged, Replica, Shuffler
+from medim_forge.generator.records import Judged
 from medim_forge.generator.similarity import NearIndex
 from medim_forge.generator.similarity.nearest import chosen
 

@@ -13,20 +13,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from medim_forge.generator.contracts import Replica, Writer
 from medim_forge.generator.errors import DeviceMemoryError, MedimError, RowError, ShardError, StoreError
 from medim_forge.generator.inputs import load_inputs
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.records import (
+    Counts,
     FileRecord,
     Judged,
     Pair,
     PairRequest,
     Quarantined,
-    Replica,
     Shard,
     ShardRecord,
     Verdict,
-    Writer,
 )
 from medim_forge.generator.shards.compare import related
 from medim_forge.generator.shards.schedule import Order
@@ -84,11 +84,14 @@ def run_shard(
         index=shard.index,
         spec_sha256=spec.sha256,
         model_sha256=replica.facts.model_sha256,
-        pairs=len(shard.requests),
-        kept=kept,
-        dropped=len(judged) - kept,
-        quarantined=len(bad),
-        rejects=dict(sorted(rejects.items())),
+        counts=Counts(
+            shards=1,
+            pairs=len(shard.requests),
+            kept=kept,
+            dropped=len(judged) - kept,
+            quarantined=len(bad),
+            rejects=dict(sorted(rejects.items())),
+        ),
         files=tuple(files),
         run=_circumstances(replica, order, started),
     )

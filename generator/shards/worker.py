@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medim_forge.generator.contracts import Replica, Writer
 from medim_forge.generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.records import Replica, ReplicaFacts, Shard, ShardRecord, Writer
+from medim_forge.generator.records import ReplicaFacts, Shard, ShardRecord
 from medim_forge.generator.shards.make import Judge, run_shard
 from medim_forge.generator.shards.schedule import Failure, Order
 from medim_forge.generator.store import Store

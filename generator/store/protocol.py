@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
-from medim_forge.generator.records import FileRecord, ShardRecord
+from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 
 RECORD = "_shard.json"
 SUCCESS = "_SUCCESS"
@@ -118,7 +118,10 @@ def attempt_name(index: int, attempt: int) -> str:
 
 def record_text(record: ShardRecord) -> str:
     """What `_shard.json` holds."""
-    return json_text(asdict(record))
+    values = asdict(record)
+    counts = {name: count for name, count in values.pop("counts").items() if name != "shards"}
+    files, run = values.pop("files"), values.pop("run")
+    return json_text({**values, **counts, "files": files, "run": run})
 
 
 def parse_record(read: Callable[[], bytes], where: str) -> ShardRecord:
@@ -134,7 +137,9 @@ def parse_record(read: Callable[[], bytes], where: str) -> ShardRecord:
     try:
         values = json.loads(read())
         files = tuple(FileRecord(**file) for file in values.pop("files"))
-        return ShardRecord(**values, files=files)
+        names = ("pairs", "kept", "dropped", "quarantined", "rejects")
+        counts = Counts(shards=1, **{name: values.pop(name) for name in names})
+        return ShardRecord(**values, counts=counts, files=files)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(
             f"{where}/{RECORD}: cannot be read ({error!r}). Delete {where} and run again to remake it."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from medim_forge.generator.contracts import Writer
 from medim_forge.generator.dataset import provenance_of
-from medim_forge.generator.records import ReplicaFacts, Writer
+from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.writers.parquet import ParquetWriter
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from medim_forge.generator.dataset.provenance import Provenance, provenance_of
-from medim_forge.generator.finalise.finalise import Totals, finalise
+from medim_forge.generator.finalise.finalise import finalise
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import parse_spec
 from medim_forge.generator.phantoms import OPENING, draw
 from medim_forge.generator.plan.plan import Plan, make_plan, plan_of, plan_record
 from medim_forge.generator.plan.stored import claim_dataset
 from medim_forge.generator.records import (
+    Counts,
     Domain,
     Judged,
     Pair,
@@ -121,11 +122,14 @@ def commit_shard(
         index=index,
         spec_sha256=spec.sha256,
         model_sha256=facts.model_sha256,
-        pairs=len(judged) + len(quarantined),
-        kept=kept,
-        dropped=len(judged) - kept,
-        quarantined=len(quarantined),
-        rejects={reason: reasons.count(reason) for reason in sorted(set(reasons))},
+        counts=Counts(
+            shards=1,
+            pairs=len(judged) + len(quarantined),
+            kept=kept,
+            dropped=len(judged) - kept,
+            quarantined=len(quarantined),
+            rejects={reason: reasons.count(reason) for reason in sorted(set(reasons))},
+        ),
         files=tuple(sorted(files, key=lambda file: file.path)),
         run={"seconds": 1.5, "device": "cpu", "attempt": 1, "hostname": "here"},
     )
@@ -157,12 +161,12 @@ def commit_tiny(out: Path, spec: GenerateSpec | None = None) -> GenerateSpec:
     return spec
 
 
-def finish_tiny(out: Path, spec: GenerateSpec | None = None) -> Totals:
-    """The finished dataset of `commit_tiny`."""
+def finish_tiny(out: Path, spec: GenerateSpec | None = None) -> GenerateSpec:
+    """The dataset of `commit_tiny` is finished; its job."""
     spec = commit_tiny(out, spec)
-    totals = finalise(out, spec, make_plan(spec), make_facts())
+    finalise(out, spec, make_plan(spec), make_facts())
     (out / SUCCESS).touch()
-    return totals
+    return spec
 
 
 def committed(out: Path | str | Store) -> dict[int, ShardRecord]:

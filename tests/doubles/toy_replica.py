@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from medim_forge.generator.contracts import Writer
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.jobspec.generate import GenerateSpec
@@ -36,7 +37,6 @@ from medim_forge.generator.records import (
     Quarantined,
     ReplicaFacts,
     Shard,
-    Writer,
 )
 from medim_forge.generator.shards.worker import Parts
 from medim_forge.generator.writers import build_writers

@@ -128,7 +128,7 @@ def made(folder: Path, **changes: object) -> list[Row]:
     spec = toy_job(folder, filters=[{"name": "image_stats", "drop_below": 0.5}], **changes)
     result = run_job(spec, local=True, on_event=lambda event: None, parts=PARTS)
     out = Path(spec.output.dir)
-    assert result.quarantined == 0
+    assert result.counts.quarantined == 0
     assert verify(out).problems == ()
     return list(open_dataset(out).rows())
 

@@ -29,7 +29,7 @@ def run_on_ray(
         # A private Ray never grows, so what does not fit at once never will.
         fit = fitting_replicas(setup.spec.compute, counted(ray.cluster_resources)) if private else wanted
         if fit < wanted:
-            progress.tell("note", f"compute.replicas = {wanted}, of which {fit} fit on this machine")
+            progress.report("note", f"compute.replicas = {wanted}, of which {fit} fit on this machine")
         pool = Pool(setup, fit, schedule, shard_of, progress, JobMetrics(setup.spec.name))
         try:
             return pool.run(draining)

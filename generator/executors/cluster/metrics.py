@@ -32,9 +32,9 @@ class JobMetrics:
     def committed(self, record: ShardRecord) -> None:
         """The committed shard is counted."""
         for outcome in ("kept", "dropped", "quarantined"):
-            if count := getattr(record, outcome):
+            if count := getattr(record.counts, outcome):
                 self._pairs.inc(count, {"outcome": outcome})
-        for reason, count in record.rejects.items():
+        for reason, count in record.counts.rejects.items():
             self._rejects.inc(count, {"reason": reason})
         self._seconds.observe(max(float(record.run.get("seconds", 0)), 1e-3))
 

@@ -175,7 +175,7 @@ class Pool:
         elif isinstance(value, Done):
             self._schedule.succeeded(actor.orders.pop(ref))
             if value.note:
-                self._progress.tell("note", value.note)
+                self._progress.report("note", value.note)
             if value.record:
                 self._metrics.committed(value.record)
                 self._progress.committed(value.record)
@@ -191,7 +191,7 @@ class Pool:
         self._failed_starts += 1
         if self._failed_starts > self._compute.max_retries:
             raise ReplicaError(f"{self._failed_starts} replicas in a row died while starting. The last: {detail}")
-        self._progress.tell("failed", f"a replica died while starting: {detail}")
+        self._progress.report("failed", f"a replica died while starting: {detail}")
 
     def _watch(self) -> None:
         """Actors that met their deadline are dropped.
@@ -247,7 +247,7 @@ class Pool:
             trial = "" if order.trial is None else f", {len(order.trial)} rows alone"
             why = " ".join(f"{failure.error} {failure.detail}".split())[:600]
             self._metrics.failed(failure.kind)
-            self._progress.tell("failed", f"shard {order.shard}, attempt {order.attempt}{trial}: {why}")
+            self._progress.report("failed", f"shard {order.shard}, attempt {order.attempt}{trial}: {why}")
             self._schedule.failed(order, failure)
 
     def _count_replicas(self) -> None:

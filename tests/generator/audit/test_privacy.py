@@ -13,6 +13,7 @@ from PIL import Image
 from medim_forge.generator.audit.nearest_records import Reference, copied, copy_threshold, known_ngrams, longest_copy
 from medim_forge.generator.audit.privacy import assess, record_privacy
 from medim_forge.generator.audit.verify import inspect
+from medim_forge.generator.cli.text import privacy_text
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.finalise.privacy_note import NGRAM, PRIVACY
 from medim_forge.generator.finalise.refilter import refilter
@@ -95,7 +96,7 @@ def test_a_holdout_that_is_part_of_the_reference_is_left_out_or_refused(tmp_path
     found = assess(tmp_path / "out", shards[0], str(both), "image", "report")
     assert (found.holdout, found.copied_images) == (3, 4)
     assert [warning.split()[0] for warning in found.warnings] == ["4", "3"]
-    assert "warning: 4 held-out records are in the reference too" in str(found)
+    assert "warning: 4 held-out records are in the reference too" in privacy_text(found)
     assert [(copy.record, copy.image) for copy in found.copied_pairs if copy.image] == [(n, True) for n in range(4)]
 
 

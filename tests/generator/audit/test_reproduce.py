@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medim_forge.generator.audit.reproduce import reproduce
+from medim_forge.generator.cli.text import reproduced_text
 from medim_forge.generator.errors import QuarantineError, SpecError, StoreError, VerifyError
 from medim_forge.generator.generate.job import JobResult, run_job
 from medim_forge.generator.jobspec.generate import GenerateSpec
@@ -50,7 +51,7 @@ def test_a_pair_is_reproduced_with_all_other_shards_deleted(tmp_path, out):
     found = reproduce(out, pair_id, PARTS)
     assert found.pair_id == pair_id
     assert len(found.files) == 2
-    assert "the same" in str(found)
+    assert "the same" in reproduced_text(found)
 
 
 def test_a_dropped_pair_is_reproduced_too(spec, out):

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 
 from medim_forge.generator.audit.verify import inspect, verify
+from medim_forge.generator.cli.text import verified_text
 from medim_forge.generator.dataset.png import encode_png
 from medim_forge.generator.errors import StoreError, VerifyError
 from medim_forge.generator.files import file_record
@@ -51,7 +52,7 @@ def test_a_dataset_as_it_was_made_passes(finished):
     assert report.problems == ()
     # Ten kept and one dropped in the shards, nine again in data/.
     assert (report.shards, report.images, report.dicom_objects) == (3, 20, 20)
-    assert str(report).endswith("all as recorded")
+    assert verified_text(report).endswith("all as recorded")
 
 
 def test_a_dataset_without_dicom_passes(tmp_path):

@@ -110,7 +110,7 @@ def test_a_run_writes_tables_plot_and_verdict_and_the_same_bytes_again(tmp_path,
     )
     assert events[-1].message.startswith("Synthetic pairs")
     assert events[-1].message in (one / "summary.md").read_text()
-    assert (events[-1].shards_done, events[-1].shards_total) == (8, 8)
+    assert events[-1].steps == (8, 8)
 
 
 def test_a_finished_experiment_is_left_as_it_is(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import yaml
 from medim_forge.generator.cli import commands as cli
 from medim_forge.generator.errors import DrainedError, QuarantineError, ShardError
 from medim_forge.generator.events import JobEvent
+from medim_forge.generator.records import Counts
 from medim_forge.generator.store.protocol import SUCCESS
 from tests.doubles.toy_replica import PARTS, set_faults, toy_job
 
@@ -245,10 +246,11 @@ def test_terminal_gets_a_progress_bar(monkeypatch, capsys):
     from medim_forge.generator.cli.progress import shown
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    counts = {"shards_done": 1, "shards_total": 4, "pairs_total": 8, "kept": 2, "dropped": 0, "quarantined": 0}
+    planned = Counts(shards=4, pairs=8)
     with shown("toy") as on_event:
-        on_event(JobEvent(kind="opened", message="[4] shards to make", pairs_done=0, **counts))
-        on_event(JobEvent(kind="committed", message="shard 0", pairs_done=2, **counts))
+        on_event(JobEvent(kind="opened", message="[4] shards to make", done=Counts(), planned=planned))
+        done = Counts(shards=1, pairs=2, kept=2)
+        on_event(JobEvent(kind="committed", message="shard 0", done=done, planned=planned))
     out = capsys.readouterr().out
     assert "[4] shards to make" in out
     assert "2/8" in out

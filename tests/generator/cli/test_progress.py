@@ -6,22 +6,20 @@ import pytest
 
 from medim_forge.generator.cli.progress import Lines, facts
 from medim_forge.generator.events import JobEvent
+from medim_forge.generator.records import Counts
 
 
-def event(kind: Any, shards_done: int, *, shards_total: int = 4, **changes: Any) -> JobEvent:
-    values: dict[str, Any] = {
-        "kind": kind,
-        "message": f"shard {shards_done}: 9 kept",
-        "shards_done": shards_done,
-        "shards_total": shards_total,
-        "pairs_done": 10 * shards_done,
-        "pairs_total": 10 * shards_total,
-        "kept": 9 * shards_done,
-        "dropped": shards_done,
-        "quarantined": 0,
-        **changes,
-    }
-    return JobEvent(**values)
+def event(
+    kind: Any, shards: int, *, planned: int = 4, message: str | None = None, replicas: int = 0, **counts: Any
+) -> JobEvent:
+    done = {"shards": shards, "pairs": 10 * shards, "kept": 9 * shards, "dropped": shards, **counts}
+    return JobEvent(
+        kind=kind,
+        message=message or f"shard {shards}: 9 kept",
+        done=Counts(**done),
+        planned=Counts(shards=planned, pairs=10 * planned),
+        replicas=replicas,
+    )
 
 
 @pytest.fixture
@@ -55,10 +53,10 @@ def test_what_earlier_runs_committed_does_not_count_as_pace(clock, capsys):
 
 def test_a_large_job_says_every_few_seconds_how_far_it_is_and_at_the_end(clock, capsys):
     lines = Lines(clock)
-    lines.show(event("opened", 0, shards_total=5000, message="to make"))
+    lines.show(event("opened", 0, planned=5000, message="to make"))
     for done in range(1, 5001):
         clock.now += 0.01
-        lines.show(event("committed", done, shards_total=5000))
+        lines.show(event("committed", done, planned=5000))
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "to make"
     assert out[1].startswith("10 of 50,000 pairs: 90.0% kept")
@@ -70,7 +68,7 @@ def test_a_large_job_says_every_few_seconds_how_far_it_is_and_at_the_end(clock, 
 def test_failures_are_always_said(clock, capsys):
     lines = Lines(clock)
     for _ in range(3):
-        lines.show(event("failed", 1, shards_total=5000, message="shard 1, attempt 1: ReplicaDied"))
+        lines.show(event("failed", 1, planned=5000, message="shard 1, attempt 1: ReplicaDied"))
     assert capsys.readouterr().out.count("ReplicaDied") == 3
 
 

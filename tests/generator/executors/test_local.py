@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medim_forge.generator.audit.status import status
+from medim_forge.generator.cli.text import status_text
 from medim_forge.generator.errors import (
     DeviceMemoryError,
     DrainedError,
@@ -47,16 +48,16 @@ def out(tmp_path) -> Path:
 def test_a_job_leaves_a_complete_dataset(spec, out):
     events: list[JobEvent] = []
     result = run(spec, events.append)
-    assert (result.shards, result.made, result.pairs, result.quarantined) == (4, 4, 8, 0)
-    assert result.kept + result.dropped == 8
-    assert result.dropped > 0, "the toy's agreement must drop some, or the reject path is not seen"
+    assert (result.counts.shards, result.made, result.counts.pairs, result.counts.quarantined) == (4, 4, 8, 0)
+    assert result.counts.kept + result.counts.dropped == 8
+    assert result.counts.dropped > 0, "the toy's agreement must drop some, or the reject path is not seen"
     assert (out / "_SUCCESS").exists()
     assert not (out / ".tmp").exists()
     kinds = [event.kind for event in events]
     assert kinds == ["opened", *["committed"] * 4, "finalising"]
-    assert [event.pairs_done for event in events] == [0, 2, 4, 6, 8, 8]
-    assert events[-1].pairs_total == 8
-    assert str(status(out)).count("finished") == 1
+    assert [event.done.pairs for event in events] == [0, 2, 4, 6, 8, 8]
+    assert events[-1].planned.pairs == 8
+    assert status_text(status(out)).count("finished") == 1
 
 
 def test_the_same_spec_twice_gives_the_same_bytes(tmp_path):
@@ -101,7 +102,7 @@ def test_a_job_killed_before_it_was_finalised_is_finalised_by_the_rerun(spec, ou
 
 def test_sigterm_finishes_the_running_shard_and_a_rerun_continues_to_the_same_bytes(spec, out, tmp_path):
     def stop(event: JobEvent) -> None:
-        if event.kind == "committed" and event.shards_done == 2:
+        if event.kind == "committed" and event.done.shards == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
@@ -124,7 +125,7 @@ def test_a_failing_row_is_quarantined_and_the_job_exits_with_its_budget(spec, ou
     assert quarantined(out) == {3: "ValueError: the toy cannot digest this: <object object at 0x0>"}
     assert (out / "data").exists()
     assert not (out / "_SUCCESS").exists()
-    assert run(toy_job(out.parent, compute={"max_quarantined": 1})).quarantined == 1
+    assert run(toy_job(out.parent, compute={"max_quarantined": 1})).counts.quarantined == 1
     assert (out / "_SUCCESS").exists()
 
 
@@ -158,7 +159,7 @@ def test_a_row_that_cannot_be_written_for_no_stated_reason_is_found_and_quaranti
     with pytest.raises(QuarantineError):
         run(spec)
     assert list(quarantined(out)) == [4]
-    assert sum(record.kept + record.dropped for record in committed(out).values()) == 7
+    assert sum(record.counts.kept + record.counts.dropped for record in committed(out).values()) == 7
 
 
 def test_a_job_in_which_nothing_works_ends_with_the_cause(spec, out):
@@ -211,10 +212,10 @@ def test_status_counts_an_unfinished_job_from_its_folder(spec, out):
     shutil.rmtree(shard_folder(out, 3))
     (out / "_SUCCESS").unlink()
     seen = status(out)
-    assert (seen.shards_done, seen.shards_total, seen.pairs_done, seen.pairs_total) == (3, 4, 6, 8)
+    assert (seen.done.shards, seen.planned.shards, seen.done.pairs, seen.planned.pairs) == (3, 4, 6, 8)
     assert not seen.finished
-    assert "2 left" in str(seen)
-    assert sum(seen.rejects.values()) >= seen.dropped
+    assert "2 left" in status_text(seen)
+    assert sum(seen.done.rejects.values()) >= seen.done.dropped
 
 
 def test_status_of_a_folder_that_is_no_dataset_is_a_clear_error(tmp_path):

@@ -96,5 +96,5 @@ def test_a_shard_drops_its_copies_and_counts_the_reason(spec, tmp_path):
 
     job = spec()
     record = run_shard(make_plan(job).shard(0), job, TwinReplica(), build_judge(job), [], tmp_path)
-    assert (record.pairs, record.kept, record.dropped) == (3, 1, 2)
-    assert record.rejects == {"duplicates>0": 2}
+    assert (record.counts.pairs, record.counts.kept, record.counts.dropped) == (3, 1, 2)
+    assert record.counts.rejects == {"duplicates>0": 2}

@@ -10,6 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from medim_forge.generator.audit.verify import verify
+from medim_forge.generator.cli.text import refiltered_text
 from medim_forge.generator.dataset.reader import open_dataset
 from medim_forge.generator.errors import SpecError, StoreError, VerifyError
 from medim_forge.generator.finalise.manifest import read_manifest
@@ -70,7 +71,7 @@ def test_refiltering_gives_the_pairs_that_a_job_with_these_filters_would(finishe
     before = indices(finished)
     found = refilter(finished.output.dir, other(finished, filters=filters))
     assert indices(finished) == indices(fresh)
-    assert (found.before, found.totals.data_rows) == (len(before), len(indices(fresh)))
+    assert (found.before, found.data_rows) == (len(before), len(indices(fresh)))
     assert found.restored == len(set(indices(fresh)) - set(before))
     verify(finished.output.dir)
 
@@ -222,8 +223,8 @@ def test_pairs_that_come_back_have_the_dicom_that_their_shard_would_have_written
 def test_a_policy_that_leaves_nothing_says_so_and_the_card_says_whose_policy_it_is(finished):
     out = Path(finished.output.dir)
     found = refilter(out, other(finished, filters=NOTHING))
-    assert found.totals.data_rows == 0
-    assert "warning: data/ is empty" in str(found)
+    assert found.data_rows == 0
+    assert "warning: data/ is empty" in refiltered_text(found)
     assert "those of a later `medim refilter`" in (out / "README.md").read_text()
     refilter(out, finished)
     assert "later `medim refilter`" not in (out / "README.md").read_text()

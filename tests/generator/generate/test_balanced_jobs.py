@@ -9,6 +9,7 @@ import pytest
 
 from medim_forge.generator.audit.status import status
 from medim_forge.generator.audit.verify import verify
+from medim_forge.generator.cli.text import status_text
 from medim_forge.generator.finalise.manifest import read_manifest
 from medim_forge.generator.finalise.refilter import refilter
 from medim_forge.generator.generate.job import run_job
@@ -38,7 +39,7 @@ def test_every_pair_that_such_a_filter_drops_is_made_again_until_one_passes(tmp_
     assert all(row.agreement >= 0.5 for row in rows)
     assert any(row.repeats is not None for row in rows)
     assert result.rounds == len(balance_of(spec)["rounds"]) > 1
-    assert (result.pairs, result.data_rows) == (balance_of(spec)["made"], 8)
+    assert (result.counts.pairs, result.data_rows) == (balance_of(spec)["made"], 8)
     assert len({row.seed for row in rows}) == 8
     verify(spec.output.dir)
 
@@ -93,7 +94,7 @@ def test_quotas_of_findings_labels_and_prompts_are_met_in_data(tmp_path):
     assert sum(row.scores["label_pneumothorax"] == 1 for row in rows) >= 6
     assert all(one["met"] for one in balance_of(spec)["quotas"])
     assert result.warnings == ()
-    assert result.pairs < 400
+    assert result.counts.pairs < 400
 
 
 def test_so_many_pairs_of_a_domain_can_be_asked_for(tmp_path):
@@ -121,7 +122,7 @@ def test_copies_do_not_count_for_a_quota(tmp_path):
     balance = {"budget": 9, "quotas": [{"finding": finding, "kept": 2}]}
     spec = toy_job(tmp_path, task="report_to_image", prompts=[], inputs=inputs, filters=near, balance=balance)
     result = run(spec)
-    assert (result.kept, result.data_rows, result.pairs) == (9, 1, 9)
+    assert (result.counts.kept, result.data_rows, result.counts.pairs) == (9, 1, 9)
     (warning,) = result.warnings
     assert warning.startswith(f"quota finding {finding}: 1 of 2 pairs")
     assert f"**Mind:** {warning}" in (Path(spec.output.dir) / "README.md").read_text()
@@ -131,11 +132,11 @@ def test_the_budget_ends_a_job_whose_quota_it_cannot_meet_and_the_job_succeeds(t
     balance = {"budget": 31, "quotas": [{"prompt": 0, "kept": 25}, {"finding": "nodule", "kept": 25}]}
     spec = toy_job(tmp_path, filters=[{"name": "agreement", "drop_below": 0.0}], balance=balance)
     result = run(spec)
-    assert result.pairs == 31
+    assert result.counts.pairs == 31
     assert len(result.warnings) == 2
     assert result.warnings[0].startswith("quota prompt 0: ")
     assert (Path(spec.output.dir) / SUCCESS).exists()
-    assert "31 done, 0 left" in str(status(spec.output.dir))
+    assert "31 done, 0 left" in status_text(status(spec.output.dir))
 
 
 def test_no_more_than_at_most_come_into_data_and_the_first_ones_stay(tmp_path):
@@ -154,9 +155,9 @@ def test_a_filter_that_only_counts_drops_nothing_and_says_how_many_it_would_have
     dropping = toy_job(tmp_path / "a", tmp_path / "weights", filters=[{"name": "agreement", "drop_below": 0.5}])
     rule = {"name": "agreement", "drop_below": 0.5, "action": "keep"}
     counting = toy_job(tmp_path / "b", tmp_path / "weights", filters=[rule])
-    dropped = run(dropping).dropped
+    dropped = run(dropping).counts.dropped
     result = run(counting)
-    assert (result.dropped, result.data_rows) == (0, 8)
+    assert (result.counts.dropped, result.data_rows) == (0, 8)
     assert dropped > 0
     assert read_manifest(store_at(counting.output.dir))["flagged"] == {"agreement<0.5": dropped}
 
@@ -174,7 +175,7 @@ def test_rows_that_cannot_be_made_are_not_replaced_and_those_of_rounds_are_not_t
     assert fired(spec)
     places = [row.pair_index if row.repeats is None else row.repeats for row in rows_of(spec)]
     assert sorted(places) == sorted(set(range(8)) - {3, again.repeats})
-    assert result.quarantined == 2
+    assert result.counts.quarantined == 2
 
 
 def test_a_place_that_nothing_can_fill_is_given_up_after_its_tries(tmp_path):
@@ -185,7 +186,7 @@ def test_a_place_that_nothing_can_fill_is_given_up_after_its_tries(tmp_path):
     made = {"filters": [near, {"name": "agreement"}], "balance": {"budget": 1000, "tries": 5}, "inputs": inputs}
     spec = toy_job(tmp_path, task="report_to_image", prompts=[], sampling={"batch_size": 2}, **made)
     result = run(spec)
-    assert (result.pairs, result.data_rows) == (4 + 4, 3)
+    assert (result.counts.pairs, result.data_rows) == (4 + 4, 3)
     assert result.rounds == 2
     assert result.warnings[0].startswith("3 of 4 planned pairs have a pair in their place")
 
@@ -199,7 +200,7 @@ def test_a_place_holds_one_pair_even_where_a_batch_of_tries_gives_several(tmp_pa
     assert sorted(places) == list(range(8))
     assert result.rounds == 1
     assert result.left_out["another pair stands in its place"] > 5
-    assert result.pairs == 8 + 16
+    assert result.counts.pairs == 8 + 16
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
@@ -233,7 +234,7 @@ def test_other_quotas_are_applied_to_a_finished_dataset_without_its_inputs(tmp_p
     finding, count = findings.most_common(1)[0]
     assert count > 1
     found = refilter(spec.output.dir, job(balance={"budget": 6, "quotas": [{"finding": finding, "at_most": 1}]}))
-    assert found.totals.data_rows == 6 - count + 1
+    assert found.data_rows == 6 - count + 1
     assert sum(finding in row.findings_report for row in rows_of(spec)) == 1
     refilter(spec.output.dir, spec)
     assert len(rows_of(spec)) == 6

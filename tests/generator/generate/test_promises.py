@@ -119,7 +119,7 @@ def test_every_task_makes_what_was_asked_for(tmp_path, tiny_checkpoint, task):
         changes = {"task": task, "prompts": None, "inputs": inputs}
     result = run_here(tiny_job(tmp_path / "out", tiny_checkpoint, **changes))
     pairs = 12 if task == "joint" else 5
-    assert (result.pairs, result.kept, result.quarantined) == (pairs, pairs, 0)
+    assert (result.counts.pairs, result.counts.kept, result.counts.quarantined) == (pairs, pairs, 0)
     files = [str(path) for path in sorted((tmp_path / "out").glob("shards/*/pairs.parquet"))]
     rows = [row for path in files for row in pq.read_table(path).to_pylist()]
     assert [row["pair_index"] for row in rows] == list(range(pairs))

@@ -11,6 +11,7 @@ import pytest
 from medim_forge.generator.audit.reproduce import reproduce
 from medim_forge.generator.audit.status import status
 from medim_forge.generator.audit.verify import verify
+from medim_forge.generator.cli.text import status_text
 from medim_forge.generator.errors import DrainedError, QuarantineError, StoreError, VerifyError
 from medim_forge.generator.events import Progress
 from medim_forge.generator.generate.job import run_job
@@ -55,7 +56,7 @@ def test_a_job_stopped_anywhere_makes_the_same_bytes_as_one_that_was_not(tmp_pat
     for stop in range(1, shards, 3):
 
         def interrupt(event, stop=stop):
-            if event.kind == "committed" and event.shards_done >= stop:
+            if event.kind == "committed" and event.done.shards >= stop:
                 raise DrainedError("stopped")
 
         with pytest.raises(DrainedError):
@@ -77,7 +78,7 @@ def test_a_round_is_what_its_file_says_even_if_a_shard_before_it_was_lost_and_re
 
 
 def telling(growth, shards=0, pairs=0):
-    growth.tells(Progress(shards, pairs, [], lambda event: None))
+    growth.report_to(Progress(shards, pairs, lambda event: None))
     return growth
 
 
@@ -108,7 +109,7 @@ def test_a_round_file_that_was_changed_is_noticed(finished):
     out = finished.output.dir
     path = Path(out) / "rounds" / "0001.json"
     (path.parent / ".0001.json.swp").write_text("of an editor")
-    assert "finished" in str(status(out))
+    assert "finished" in status_text(status(out))
     (path.parent / ".0001.json.swp").unlink()
     text = path.read_text()
     path.write_text(text.replace('"repeats": [', '"repeats": [0, '))

@@ -163,7 +163,7 @@ def test_reports_are_written_for_dicom_images_and_broken_ones_are_named(tmp_path
         filters=[{"name": "report_form"}, {"name": "image_stats"}],
     )
     result = run_here(job)
-    assert (result.pairs, result.quarantined) == (4, 1)
+    assert (result.counts.pairs, result.counts.quarantined) == (4, 1)
     out = Path(job.output.dir)
     assert verify(out).problems == ()
     rows = list(open_dataset(out).rows())

@@ -91,7 +91,7 @@ def refuse(*indices, error=ValueError):
 def test_a_healthy_shard_is_made_in_order_and_counted(run):
     record, ledger = run()
     assert ledger.made == list(range(8))
-    assert (record.pairs, record.kept, record.dropped, record.quarantined) == (8, 8, 0, 0)
+    assert (record.counts.pairs, record.counts.kept, record.counts.dropped, record.counts.quarantined) == (8, 8, 0, 0)
     assert record.files == (FileRecord(path="ledger", size=3, sha256="00"),)
     assert record.run["attempt"] == 1
     assert record.run["device"] == "toy"
@@ -103,8 +103,8 @@ def test_dropped_pairs_are_counted_by_every_reason_in_sorted_order(run):
         return Verdict(kept=not reasons, reasons=reasons, scores={})
 
     record, _ = run(judge=judge)
-    assert (record.kept, record.dropped) == (5, 3)
-    assert list(record.rejects.items()) == [("a<1", 3), ("b<1", 3)]
+    assert (record.counts.kept, record.counts.dropped) == (5, 3)
+    assert list(record.counts.rejects.items()) == [("a<1", 3), ("b<1", 3)]
 
 
 def test_a_row_that_says_it_cannot_be_made_is_quarantined_and_the_rest_are_unchanged(run, job):
@@ -114,7 +114,7 @@ def test_a_row_that_says_it_cannot_be_made_is_quarantined_and_the_rest_are_uncha
     assert ledger.made == [0, 1, 2, 4, 6, 7]
     assert sorted(ledger.bad) == [3, 5]
     assert ledger.bad[3].startswith("RowError: pair ")
-    assert (record.kept, record.quarantined) == (6, 2)
+    assert (record.counts.kept, record.counts.quarantined) == (6, 2)
     assert len(replica.calls) == 3
     by_index = {item.pair.request.pair_index: item.pair for item in whole.judged}
     assert all((item.pair.image == by_index[item.pair.request.pair_index].image).all() for item in ledger.judged)
@@ -149,7 +149,7 @@ def test_an_exception_that_passes_costs_no_row(run, job):
 
     record, ledger = run(Failing(job, fault))
     assert ledger.made == list(range(8))
-    assert record.quarantined == 0
+    assert record.counts.quarantined == 0
 
 
 def test_a_quarantined_row_keeps_prompt_seed_and_a_traceback_that_is_the_same_everywhere(run, job):
@@ -175,7 +175,7 @@ def test_a_replica_that_can_make_nothing_is_to_blame_itself(run, job):
 def test_rows_that_all_say_why_are_all_quarantined(run, job):
     record, ledger = run(Failing(job, refuse(*range(8), error=RowError)))
     assert ledger.made == []
-    assert record.quarantined == 8
+    assert record.counts.quarantined == 8
 
 
 def test_a_replica_that_breaks_for_good_at_one_row_blames_no_innocent_ones(run, job):
@@ -248,7 +248,7 @@ def test_a_row_that_cannot_be_written_is_quarantined_and_everything_written_agai
     record, ledger = run(writers=[Picky(2, 6)])
     assert ledger.made == [0, 1, 3, 4, 5, 7]
     assert [row.stage for row in ledger.quarantined] == ["write", "write"]
-    assert (record.kept, record.quarantined) == (6, 2)
+    assert (record.counts.kept, record.counts.quarantined) == (6, 2)
     assert sorted(path.name for path in folder.iterdir()) == ["draft-of-6", "ledger"]
 
 
@@ -281,4 +281,4 @@ def test_rows_whose_input_cannot_be_read_are_quarantined_and_the_rest_go_on(run,
     record, ledger = run()
     assert ledger.made == list(range(1, 8))
     assert ledger.bad == {0: "InputError: <x at 0x0>"}
-    assert record.quarantined == 1
+    assert record.counts.quarantined == 1

@@ -159,6 +159,6 @@ def test_hashes_and_png_are_computed_once_per_pair(tmp_path, monkeypatch):
     spec = toy_job(tmp_path, compute={"pairs_per_shard": 4}, output={"dir": str(tmp_path / "out"), "dicom": {}})
     shard, replica = make_plan(spec).shard(0), ShufflingToy(spec)
     record = run_shard(shard, spec, replica, build_judge(spec), build_writers(spec, replica.facts), tmp_path)
-    assert record.kept == 4
-    assert len(record.files) == 2 + 2 * record.kept
+    assert record.counts.kept == 4
+    assert len(record.files) == 2 + 2 * record.counts.kept
     assert calls == {"phash": 4, "MinHash": 4, "encode_png": 4, "pixels": 4}

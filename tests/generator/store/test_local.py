@@ -12,7 +12,7 @@ import pytest
 
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.plan.stored import claim_dataset, differences, read_spec
-from medim_forge.generator.records import FileRecord, ShardRecord
+from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 from medim_forge.generator.store.local import LocalStore
 from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.protocol import shard_folder
@@ -31,11 +31,14 @@ def record(index: int = 42, attempt: int = 1) -> ShardRecord:
         index=index,
         spec_sha256="11" * 32,
         model_sha256="22" * 32,
-        pairs=2,
-        kept=1,
-        dropped=1,
-        quarantined=0,
-        rejects={"report_form<0.5": 1},
+        counts=Counts(
+            shards=1,
+            pairs=2,
+            kept=1,
+            dropped=1,
+            quarantined=0,
+            rejects={"report_form<0.5": 1},
+        ),
         files=(
             FileRecord(path="dicom/a/image.dcm", size=3, sha256="33"),
             FileRecord(path="pairs.parquet", size=5, sha256="44"),

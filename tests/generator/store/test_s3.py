@@ -11,7 +11,7 @@ import pytest
 
 from medim_forge.generator.errors import OutageError, StoreError
 from medim_forge.generator.plan.stored import claim_dataset, read_plan, read_spec
-from medim_forge.generator.records import FileRecord, ShardRecord
+from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 from medim_forge.generator.store import s3_client as object_client
 from medim_forge.generator.store import s3_file as object_file
 from medim_forge.generator.store.places import store_at
@@ -37,11 +37,14 @@ def record(index: int = 42) -> ShardRecord:
         index=index,
         spec_sha256="11" * 32,
         model_sha256="22" * 32,
-        pairs=2,
-        kept=2,
-        dropped=0,
-        quarantined=0,
-        rejects={},
+        counts=Counts(
+            shards=1,
+            pairs=2,
+            kept=2,
+            dropped=0,
+            quarantined=0,
+            rejects={},
+        ),
         files=(FileRecord(path="pairs.parquet", size=5, sha256="44"),),
         run={"seconds": 1.5},
     )

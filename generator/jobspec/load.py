@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "GenerateSpec",
     "JobSpec",
     "TrainSpec",
+    "find_job",
     "load_spec",
     "parse_spec",
     "to_yaml",
@@ -41,17 +43,43 @@ def load_spec(path: Path | str, out: str | None = None) -> JobSpec:
     """The job of a YAML file.
 
     Args:
-        path: the file.
+        path: the file, or the name of a bundled job; see `find_job`.
         out: replaces `output.dir`.
 
     Raises:
         SpecError: the file cannot be read, or holds an unknown key, a wrong type or an impossible value.
     """
-    values = read_yaml(Path(path))
+    path = find_job(path)
+    values = read_yaml(path)
     if out is not None:
         section = values.get("output")
         values["output"] = {**(section if isinstance(section, dict) else {}), "dir": out}
     return parse_spec(values, source=str(path))
+
+
+def find_job(path: Path | str) -> Path:
+    """The job file that is meant: the path itself, or the job of this name that comes with the software.
+
+    Args:
+        path: of a file; or a bare name, e.g. `quickstart`, where there is no such file.
+
+    Raises:
+        SpecError: it is a bare name that neither a file nor a bundled job has.
+    """
+    path = Path(path)
+    if path.is_file() or path.suffix or len(path.parts) != 1:
+        return path
+    bundled = {
+        Path(entry.name).stem: Path(str(entry))
+        for entry in files("medim_forge.jobs").iterdir()
+        if entry.name.endswith(".yaml")
+    }
+    if path.name not in bundled:
+        raise SpecError(
+            f"{path}: is neither a file nor a bundled job{suggestion(path.name, bundled)}. Bundled: "
+            f"{', '.join(sorted(bundled))}. Or give the path of a job file, e.g. jobs/quickstart.yaml."
+        )
+    return bundled[path.name]
 
 
 def parse_spec(values: Mapping[str, Any], source: str) -> JobSpec:

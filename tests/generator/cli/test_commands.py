@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 import yaml
@@ -35,7 +36,8 @@ def toy(tmp_path, monkeypatch):
     """A job file for the toy replica, which the commands use from now on: `toy(**changes)` -> (path, spec)."""
     monkeypatch.setattr("medim_forge.generator.generate.job.Parts", lambda: PARTS)
     monkeypatch.setattr("medim_forge.generator.generate.preview.Parts", lambda: PARTS)
-    monkeypatch.setattr("medim_forge.generator.audit.reproduce.Parts", lambda: PARTS)
+    # By module, because the room's face has a function of the same name.
+    monkeypatch.setattr(import_module("medim_forge.generator.audit.reproduce"), "Parts", lambda: PARTS)
 
     def make(**changes):
         spec = toy_job(tmp_path, **{"date": "2026-11-23", **changes})

@@ -7,12 +7,13 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 OUT := out/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-fast lint types format clean
+.PHONY: help quickstart test test-fast test-durations lint types format clean
 
 help:
 	@echo "make quickstart  set up, then make 64 chest and pathology pairs in $(OUT)"
 	@echo "make test        set up, then run the fast and the slow tests"
 	@echo "make test-fast   set up, then run the fast tests"
+	@echo "make test-durations  the same, then name every fast test above 3 s"
 	@echo "make lint        ruff and mypy"
 	@echo "make format      ruff format"
 	@echo "make clean       remove .venv/, out/ and caches"
@@ -39,6 +40,10 @@ test: $(INSTALLED)
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# No fast test may take longer; on a busy machine one may seem to, so this is looked at, not asserted.
+test-durations: $(INSTALLED)
+	$(BIN)/python -m pytest -q --durations=0 --durations-min=3
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

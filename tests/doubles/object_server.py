@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from medim_forge.generator.store.s3 import ObjectStore
+from medim_forge.generator.store.s3_client import ObjectClient
 
 BUCKET = "medim-tests"
 KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -154,13 +155,13 @@ class Relay:
 
 def keys_below(url: str, place: str = "shards") -> list[str]:
     """Every object below a place of a dataset, whoever it belongs to."""
-    return ObjectStore(url)._client.walk(place)
+    return ObjectClient(url).walk(place)
 
 
 def copied(url: str, folder: Path) -> Path:
     """The folder holds the dataset as a local run would have left it."""
     store = ObjectStore(url)
-    top = [name for name in store._client.names("") if "." in name or name == "_SUCCESS"]
+    top = [name for name in ObjectClient(url).names("") if "." in name or name == "_SUCCESS"]
     folders = ("data", "shards", "rounds", "restored")
     for name in [*top, *(name for folder_name in folders for name in store.files(folder_name))]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -84,6 +84,15 @@ def make_pair(index: int, domain: Domain | None = None, **changes: Any) -> Pair:
     return dataclasses.replace(pair, **changes)
 
 
+def near_copy(pair: Pair, index: int, noise: float = 4) -> Pair:
+    """Pair number `index` with the report of `pair` and nearly its image."""
+    made = make_pair(index, pair.request.prompt.domain)
+    grain = np.random.default_rng(index).normal(0, noise, pair.image.shape)
+    return dataclasses.replace(
+        made, image=np.clip(pair.image * 1.03 + grain, 0, 255).astype(np.uint8), report=pair.report
+    )
+
+
 def make_judged(pair: Pair, reasons: tuple[str, ...] = ()) -> Judged:
     """The pair, dropped for `reasons` or kept when there are none."""
     provenance = make_provenance()

@@ -127,9 +127,9 @@ class ToyReplica:
     def generate(self, shard: Shard) -> list[Pair]:
         for request in shard.requests:
             misbehave(self._spec, "generate", request)
-        return [self._pair(request) for request in shard.requests]
+        return [self.make(request) for request in shard.requests]
 
-    def _pair(self, request: PairRequest) -> Pair:
+    def make(self, request: PairRequest) -> Pair:
         random = np.random.default_rng([request.seed, self._weights])
         domain = request.prompt.domain
         shape = (16, 16, 3) if DOMAINS[domain].colour else (16, 16)

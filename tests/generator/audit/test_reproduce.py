@@ -89,13 +89,13 @@ def test_a_flipped_byte_in_a_png_makes_reproduce_fail_naming_the_pair(spec, out,
 def test_reproduce_names_what_differs_when_the_replica_computes_otherwise(spec, out, monkeypatch):
     run(spec)
     pair_id = pair_ids(out, "pairs.parquet")[0]
-    monkeypatch.setattr("tests.doubles.toy_replica.ToyReplica._pair", lightened())
+    monkeypatch.setattr("tests.doubles.toy_replica.ToyReplica.make", lightened())
     with pytest.raises(VerifyError, match=f"pair {pair_id}: made again, it differs.*image_sha256"):
         reproduce(out, pair_id, PARTS)
 
 
 def lightened():
-    original = ToyReplica._pair
+    original = ToyReplica.make
 
     def pair(self, request):
         made = original(self, request)

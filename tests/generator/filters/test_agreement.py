@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters.agreement import Agreement, one_in, partners
-from tests.doubles.filter_pairs import Rule, a_pair
+from tests.doubles.bare_pairs import Rule, a_pair
 from tests.doubles.pairs import make_pair
 
 

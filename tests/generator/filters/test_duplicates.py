@@ -13,7 +13,7 @@ from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.records import Judged, ReplicaFacts
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.similarity import sign
-from tests.doubles.filter_pairs import REPORT, Job, Rule, a_pair, noise
+from tests.doubles.bare_pairs import REPORT, Job, Rule, a_pair, noise
 
 JUDGE = build_judge(Job())
 OTHER = "There is a left pleural effusion."

@@ -12,7 +12,7 @@ from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters.image_stats import DEFAULT, SCORES, ImageStats, bar_share, statistics
 from medim_forge.generator.phantoms import draw
-from tests.doubles.filter_pairs import Rule, a_pair, noise
+from tests.doubles.bare_pairs import Rule, a_pair, noise
 
 BY_DEFAULT = ImageStats.of(DEFAULT)
 IMAGES = st.one_of(

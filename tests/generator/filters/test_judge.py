@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from medim_forge.generator.errors import RowError, SpecError
 from medim_forge.generator.filters import FILTERS, SCORES, build_judge, score_names
 from medim_forge.generator.filters.threshold import stored
-from tests.doubles.filter_pairs import REPORT, Job, Rule, a_pair
+from tests.doubles.bare_pairs import REPORT, Job, Rule, a_pair
 
 STRICT = Job(
     filters=(

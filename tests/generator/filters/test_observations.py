@@ -8,7 +8,7 @@ from medim_forge.generator.filters.labels import DEFAULT, SCORES, Labels
 from medim_forge.generator.filters.observations import OBSERVATIONS, contradictions, labels, mentions
 from medim_forge.generator.phantoms import draw, sentences
 from medim_forge.generator.phantoms.chest_report import GRAMMAR
-from tests.doubles.filter_pairs import a_pair
+from tests.doubles.bare_pairs import a_pair
 
 OBSERVED = {
     "cardiomegaly": "cardiomegaly",

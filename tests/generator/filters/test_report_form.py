@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters.report_form import DEFAULT, SCORES, ReportForm, form_scores, repeats
 from medim_forge.generator.phantoms import DOMAINS, draw
-from tests.doubles.filter_pairs import REPORT, Rule, a_pair
+from tests.doubles.bare_pairs import REPORT, Rule, a_pair
 
 BY_DEFAULT = ReportForm.of(DEFAULT)
 STRICT = ReportForm.of(Rule(name="report_form", options={"grammar": True}))

@@ -8,7 +8,7 @@ from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters.lexicon import is_word
 from medim_forge.generator.filters.wording import DEFAULTS, Contradictions, Nonwords, References
 from medim_forge.generator.phantoms import DOMAINS, draw
-from tests.doubles.filter_pairs import Rule, a_pair
+from tests.doubles.bare_pairs import Rule, a_pair
 
 
 def score(kind, name, report, domain="chest_xray"):

@@ -21,9 +21,9 @@ from medim_forge.generator.selection.policy import LEAST_CONTROLS, Calibration, 
 from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.protocol import SUCCESS
 from medim_forge.generator.writers.dicom.archive import beside, read_object
-from tests.doubles.pairs import commit_shard, make_judged, make_pair, make_provenance, make_spec, roomy_plan
+from tests.doubles.pairs import commit_shard, make_judged, make_pair, make_provenance, make_spec, near_copy, roomy_plan
+from tests.doubles.toy_jobs import made
 from tests.doubles.toy_replica import PARTS, content_of, toy_job
-from tests.generator.shards.test_compare import near_copy
 
 # Identifiers, names and the sequences that hold some of them are made of the job's digest, and the jobs differ.
 OF_THE_JOB = ("UI", "LO", "PN", "SQ", "ST")
@@ -34,11 +34,6 @@ POLICIES = [
     [{"name": "image_stats", "drop_below": 1.0, "options": {"min_entropy": 7.0}}, {"name": "agreement"}],
     [{"name": "report_form", "drop_below": 0.9, "options": {"max_words": 30}}, {"name": "labels", "drop_above": 2}],
 ]
-
-
-def made(spec):
-    run_job(spec, local=True, on_event=lambda _: None, parts=PARTS)
-    return spec
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from medim_forge.generator.plan.strata import Stratum
 from medim_forge.generator.selection.census import take_census
 from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.protocol import SUCCESS
-from tests.doubles.toy_balance import AGAIN, QUOTAS, rows_of, run
+from tests.doubles.toy_jobs import AGAIN, QUOTAS, rows_of, run
 from tests.doubles.toy_replica import SHUFFLING, fired, set_faults, toy_job
 
 

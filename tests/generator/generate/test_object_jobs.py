@@ -237,13 +237,13 @@ def test_the_commands_work_on_a_bucket(job, url, tmp_path, monkeypatch, capsys):
 
 def test_verify_finds_what_is_damaged_missing_or_strange_in_a_bucket(job, url):
     run_here(job())
-    store = ObjectStore(url)
+    store, client = ObjectStore(url), object_client.ObjectClient(url)
     assert inspect(url).problems == ()
     folders = {index: f"shards/{record.run['folder']}" for index, record in committed(store).items()}
-    store._client.put(f"{folders[0]}/pairs.parquet", b"PAR1")
-    store._client.remove([f"{folders[1]}/_rejected.parquet"])
-    store._client.put(f"{folders[2]}/stranger", b"")
-    store._client.put("shards/000009-nobody-1-1-abc/leftover", b"")
+    client.put(f"{folders[0]}/pairs.parquet", b"PAR1")
+    client.remove([f"{folders[1]}/_rejected.parquet"])
+    client.put(f"{folders[2]}/stranger", b"")
+    client.put("shards/000009-nobody-1-1-abc/leftover", b"")
     said = "\n".join(inspect(url).problems)
     for words in (
         "shards/000000/pairs.parquet: is not the file that was written (4 bytes",

@@ -15,7 +15,7 @@ from medim_forge.generator.finalise.refilter import refilter
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.store.s3 import ObjectStore
 from tests.doubles.object_server import copied
-from tests.doubles.toy_balance import run
+from tests.doubles.toy_jobs import run
 from tests.doubles.toy_replica import PARTS, content_of, toy_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -22,7 +22,7 @@ from medim_forge.generator.selection.growth import Growth
 from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.protocol import SUCCESS
 from tests.doubles.pairs import committed
-from tests.doubles.toy_balance import AGAIN, QUOTAS, rows_of, run
+from tests.doubles.toy_jobs import AGAIN, QUOTAS, rows_of, run
 from tests.doubles.toy_replica import PARTS, content_of, set_faults, toy_job
 
 

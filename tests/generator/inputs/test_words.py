@@ -10,9 +10,9 @@ from medim_forge.generator.finalise.refilter import refilter
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.inputs.words import LARGEST, build_judge
 from medim_forge.generator.plan.plan import make_plan, plan_record
-from tests.doubles.filter_pairs import Job, Rule, a_pair
+from tests.doubles.bare_pairs import Job, Rule, a_pair
+from tests.doubles.toy_jobs import made
 from tests.doubles.toy_replica import PARTS, toy_job
-from tests.generator.finalise.test_refilter import made
 
 KEY = "filters.nonwords.options.lexicon"
 

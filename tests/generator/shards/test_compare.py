@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 from medim_forge.generator.shards.compare import mark_near, related
 from medim_forge.generator.similarity.nearest import NearIndex
 from medim_forge.generator.similarity.signature import hex_of, phash, phash_of, sign
-from tests.doubles.pairs import make_facts, make_judged, make_pair, make_spec
-
-
-def near_copy(pair, index, noise=4):
-    made = make_pair(index, pair.request.prompt.domain)
-    grain = np.random.default_rng(index).normal(0, noise, pair.image.shape)
-    return replace(made, image=np.clip(pair.image * 1.03 + grain, 0, 255).astype(np.uint8), report=pair.report)
+from tests.doubles.pairs import make_facts, make_judged, make_pair, make_spec, near_copy
 
 
 def compared(judged, replica):

@@ -70,9 +70,16 @@ def test_a_commit_shows_the_files_of_its_attempt_under_the_names_of_a_local_shar
     assert keys_below(str(store))[0] == f"shards/{folder.name}/dicom/a/image.dcm"
 
 
+def upload(store: ObjectStore, folder: Path) -> None:
+    """The files of an attempt that ended before its commit."""
+    client = object_client.ObjectClient(str(store))
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        client.put_file(f"shards/{folder.name}/{path.relative_to(folder).as_posix()}", path)
+
+
 def test_files_without_a_record_are_seen_by_nobody(store):
     folder = attempt(store)
-    store._upload(folder, f"shards/{folder.name}")
+    upload(store, folder)
     assert committed(str(store)) == {}
     assert store.files("shards") == []
     with pytest.raises(StoreError, match="shard 42 is not committed"):
@@ -100,7 +107,7 @@ def test_a_commit_whose_answer_is_lost_still_counts_as_its_own(store, relay):
 def test_the_sweep_takes_lost_attempts_of_committed_shards_and_no_other(store):
     dead, waiting, winner = attempt(store), attempt(store, index=7), attempt(store)
     for folder in (dead, waiting):
-        store._upload(folder, f"shards/{folder.name}")
+        upload(store, folder)
     assert store.sweep(0) == []
     store.commit(winner, record())
     assert store.sweep(0) == [dead.name]
@@ -112,7 +119,7 @@ def test_the_sweep_takes_lost_attempts_of_committed_shards_and_no_other(store):
 def test_a_shard_whose_files_were_deleted_is_named(store):
     folder = attempt(store)
     store.commit(folder, record())
-    store._client.remove(keys_below(str(store), f"shards/{folder.name}"))
+    object_client.ObjectClient(str(store)).remove(keys_below(str(store), f"shards/{folder.name}"))
     with pytest.raises(StoreError, match=r"shards/000042: damaged since it was committed.*run again"):
         committed(store)
 
@@ -120,14 +127,16 @@ def test_a_shard_whose_files_were_deleted_is_named(store):
 @pytest.mark.parametrize("content", [b"{", b"{}"])
 def test_a_broken_record_is_named(store, content):
     store.commit(attempt(store), record())
-    store._client.put("shards/000042/_shard.json", content)
+    object_client.ObjectClient(str(store)).put("shards/000042/_shard.json", content)
     with pytest.raises(StoreError, match=r"shards/000042/_shard\.json: cannot be read.*run again"):
         committed(store)
 
 
 def test_a_record_that_names_no_attempt_is_refused(store):
     store.commit(attempt(store), record())
-    store._client.put("shards/000042/_shard.json", store.read("shards/000042/_shard.json").replace(b'"folder"', b'"f"'))
+    object_client.ObjectClient(str(store)).put(
+        "shards/000042/_shard.json", store.read("shards/000042/_shard.json").replace(b'"folder"', b'"f"')
+    )
     with pytest.raises(StoreError, match="was not written here"):
         committed(store)
 
@@ -169,7 +178,7 @@ def test_a_folder_is_replaced_without_leftovers(store):
 def test_a_large_object_is_read_in_ranges_and_by_another_process_too(store, tmp_path, monkeypatch):
     table = pa.table({"number": list(range(50_000)), "text": [f"row {n}" for n in range(50_000)]})
     pq.write_table(table, tmp_path / "big.parquet", row_group_size=1000)
-    store._client.put_file("big.parquet", tmp_path / "big.parquet")
+    object_client.ObjectClient(str(store)).put_file("big.parquet", tmp_path / "big.parquet")
     monkeypatch.setattr(object_file, "WHOLE_BYTES", 1000)
     monkeypatch.setattr(object_file, "_AHEAD_BYTES", 5000)
     source = pickle.loads(pickle.dumps(store.handle("big.parquet")))  # noqa: S301 - our own

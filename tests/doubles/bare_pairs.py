@@ -1,4 +1,4 @@
-"""Pairs to judge, made by hand."""
+"""What filters see, made by hand and without the rest of the factory: noise for an image, bare rules for a job."""
 
 from __future__ import annotations
 

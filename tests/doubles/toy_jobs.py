@@ -1,4 +1,4 @@
-"""Jobs of the toy that make more than they planned, and how they are run and read."""
+"""How jobs of the toy are run and read, and keys of jobs that make more than they planned."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ QUOTAS = {"budget": 120, "quotas": [{"finding": "nodule", "kept": 5}, {"prompt":
 def run(spec: GenerateSpec) -> JobResult:
     """The job was run in this process."""
     return run_job(spec, local=True, on_event=lambda event: None, parts=PARTS)
+
+
+def made(spec: GenerateSpec) -> GenerateSpec:
+    """The job, which was run in this process."""
+    run(spec)
+    return spec
 
 
 def rows_of(spec: GenerateSpec) -> list[Row]:

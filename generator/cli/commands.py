@@ -160,7 +160,7 @@ def convert(
     vqgan: Annotated[Path, typer.Option(metavar="PATH", help="Chameleon's vqgan.ckpt, its yaml beside it")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="the checkpoint folder to make")],
     dtype: Annotated[str, typer.Option(help="source, float32, bfloat16 or float16")] = "source",
-    config: Annotated[Path | None, typer.Option(help="config.json, for what shapes cannot tell")] = None,
+    config: Annotated[Path | None, typer.Option(help="config.json, for what shapes do not show")] = None,
     device_text: Annotated[str, typer.Option(help="device that the conditioning names, e.g. cuda:0")] = "",
     terms: Annotated[list[str] | None, typer.Option(help="terms of the training data; repeat for several")] = None,
 ) -> None:

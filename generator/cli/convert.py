@@ -70,9 +70,9 @@ def _vqgan(path: Path) -> tuple[Path, Path | None]:
         ConvertError: there is no such file, or more than one.
     """
     if path.is_dir():
-        found = [one for one in sorted(path.iterdir()) if one.suffix in _WEIGHTS]
+        found = [file for file in sorted(path.iterdir()) if file.suffix in _WEIGHTS]
         if len(found) != 1:
-            named = ", ".join(one.name for one in found) or "none"
+            named = ", ".join(file.name for file in found) or "none"
             raise ConvertError(
                 f"image tokenizer: {path} must hold one weight file (vqgan.ckpt), holds {named}; name it"
             )

@@ -64,11 +64,11 @@ def shown(name: str) -> Iterator[OnEvent]:
 
         def show(event: JobEvent) -> None:
             # An event that counts nothing leaves the bar as it is.
-            if event.done and event.planned:
+            if event.done is not None and event.planned is not None:
                 made, wanted = event.done.pairs, event.planned.pairs
                 state = f"{made:{len(str(wanted))}}/{wanted} pairs, {facts(event, pace.text(event))}"
                 bar.update(task, total=wanted, completed=made, state=state)
-            elif event.steps:
+            elif event.steps is not None:
                 steps, total = event.steps
                 bar.update(task, total=total, completed=steps, state=f"{steps}/{total}")
             if event.kind != "committed":

@@ -1,4 +1,4 @@
-"""A picture of some pairs: every image with its report under it, the given words told from the generated."""
+"""A picture of some pairs: every image with its report under it, given words in another colour than generated ones."""
 
 from __future__ import annotations
 

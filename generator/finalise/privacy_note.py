@@ -39,7 +39,7 @@ class Privacy:
 
     Attributes:
         data_sha256: of what `data/` held when it was tested.
-        pairs, reference, holdout: how many there were.
+        pairs, reference, holdout: how many pairs and records were compared.
         reference_reports: records of the reference that have a report; 0 where reports were not compared.
         copied_images: pairs whose image counts as a copy.
         image_threshold: distance under which it does; None without a holdout, where the ratio to the next record says.
@@ -48,7 +48,7 @@ class Privacy:
             when both are of one size; None without a holdout.
         copied_reports: pairs whose report holds a longer verbatim stretch than the threshold.
         report_threshold: words.
-        copied_pairs: the first thousand of either.
+        copied_pairs: the first thousand pairs that count as copies.
         warnings: what makes the result weaker than it looks.
     """
 
@@ -69,13 +69,13 @@ class Privacy:
 
 
 def write_privacy(store: Store, result: Privacy) -> None:
-    """`privacy.json` holds the result."""
+    """The result lies in the dataset, as `privacy.json`."""
     with store.draft(PRIVACY) as path:
         path.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
 
 
 def current_privacy(store: Store, files: Sequence[FileRecord]) -> dict[str, Any] | None:
-    """The result that is kept with the dataset, or None; one of another `data/` is removed.
+    """The result that is kept with the dataset, or None; a result about another `data/` is removed.
 
     Args:
         store: of the dataset.

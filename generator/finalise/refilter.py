@@ -51,7 +51,7 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
 
     Raises:
         StoreError: the folder holds no finished dataset.
-        SpecError: the job differs in more than its filters, or one of these needs more than stored scores.
+        SpecError: the job differs in more than its filters, or one of its filters needs more than stored scores.
     """
     store = store_at(out)
     spec, manifest = read_spec(store), read_manifest(store)

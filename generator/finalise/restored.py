@@ -1,6 +1,6 @@
 """DICOM of pairs that their shard dropped and another policy takes back: `restored/<pair_id>/{image,report}.dcm`.
 
-Shards are never rewritten, so such objects lie beside them. They are the ones that the shard would have written.
+Shards are never rewritten, so these objects lie beside them. Their bytes are those that the shard would have written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RESTORED = "restored"
 
 
 class RestoredObjects:
-    """Writes them into a folder.
+    """Writes the objects of restored pairs into a folder, and remembers which it has written.
 
     Args:
         provenance: of the job.
@@ -68,14 +68,14 @@ class RestoredObjects:
         self._uids[pair.pair_id] = pair_uids(self._provenance, pair).image
         return True
 
-    def described(self, table: pa.Table) -> pa.Table:
-        """The rows of a table, with the objects that were written for them."""
+    def with_objects(self, table: pa.Table) -> pa.Table:
+        """The same rows, whose DICOM columns name the objects that were written here, where there are any."""
         ids = table.column("pair_id").to_pylist()
-        if not any(one in self._uids for one in ids):
+        if not any(pair_id in self._uids for pair_id in ids):
             return table
         found = {
-            "sop_instance_uid": [self._uids.get(one) for one in ids],
-            "dicom_path": [f"{RESTORED}/{one}/{IMAGE_FILE}" if one in self._uids else None for one in ids],
+            "sop_instance_uid": [self._uids.get(pair_id) for pair_id in ids],
+            "dicom_path": [f"{RESTORED}/{pair_id}/{IMAGE_FILE}" if pair_id in self._uids else None for pair_id in ids],
         }
         for name, values in found.items():
             field, old = table.schema.field(name), table.column(name).to_pylist()

@@ -1,7 +1,7 @@
 """Writes `data/`: the kept pairs of all shards, without exact copies, in few files of a size that trainers like.
 
 The shards stay the record; `data/` can be remade from them at any time, with the same bytes. One shard is in memory
-at a time, and what was seen is remembered on disk, so that memory does not grow with the number of pairs; only the
+at a time, and what was seen before is kept on disk, so that memory does not grow with the number of pairs; only the
 index of near-duplicates does, where the job asks for it.
 """
 
@@ -54,7 +54,7 @@ class DataView:
         reasons: why pairs were left out, sorted; a pair may have several.
         flags: bounds that pairs in `data/` do not meet, of filters with `action: keep`, sorted.
         strata: pairs in `data/` by stratum.
-        places: planned pairs in whose place one in `data/` stands; told for jobs with a balance alone.
+        places: planned pairs in whose place one in `data/` stands; counted for jobs with a balance only.
         files: of `data/`, relative to the dataset, sorted by path.
         objects: DICOM of restored pairs, in the same way.
     """
@@ -100,7 +100,7 @@ def build_data_view(
             with pq.ParquetWriter(draft / LEFT_OUT, _LEFT_OUT_SCHEMA, compression="zstd") as left_out:
                 rows = _chosen_rows(store, plan.shards, schema, chosen, objects, left_out)
                 paths = _write_files(draft, rows, schema, limit)
-        files = _installed(store, draft, paths, objects)
+        files = _install(store, draft, paths, objects)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return DataView(
@@ -114,11 +114,11 @@ def build_data_view(
         strata=dict(sorted(chosen.data.items())),
         places=chosen.places,
         files=files,
-        objects=tuple(sorted(objects.files, key=lambda one: one.path)),
+        objects=tuple(sorted(objects.files, key=lambda file: file.path)),
     )
 
 
-def _installed(store: Store, draft: Path, paths: Sequence[Path], objects: RestoredObjects) -> tuple[FileRecord, ...]:
+def _install(store: Store, draft: Path, paths: Sequence[Path], objects: RestoredObjects) -> tuple[FileRecord, ...]:
     """The files of `data/`, and what goes with them, are those of the draft; `_SUCCESS` is gone."""
     made = draft / DATA
     made.mkdir()
@@ -137,7 +137,8 @@ def _installed(store: Store, draft: Path, paths: Sequence[Path], objects: Restor
 
 def data_digest(files: Iterable[FileRecord]) -> str:
     """Hex sha256 of all that `data/` holds."""
-    return hashlib.sha256("".join(one.sha256 for one in sorted(files, key=lambda one: one.path)).encode()).hexdigest()
+    ordered = sorted(files, key=lambda file: file.path)
+    return hashlib.sha256("".join(file.sha256 for file in ordered).encode()).hexdigest()
 
 
 def _chosen_rows(
@@ -163,22 +164,22 @@ def _chosen_rows(
             places = order[start : start + ROW_GROUP_ROWS]
             batch = table.take(pa.array(places))
             rows = batch.drop_columns(["image"]).to_pylist()
-            found = [
-                chosen.decide(row, kept=kept[place], write=_with_image(batch, number, objects))
+            outcomes = [
+                chosen.decide(row, kept=kept[place], write=_write_objects(batch, number, objects))
                 for number, (row, place) in enumerate(zip(rows, places, strict=True))
             ]
             lost = [
-                {"pair_id": row["pair_id"], "pair_index": row["pair_index"], "reasons": one.reasons}
-                for row, one, place in zip(rows, found, places, strict=True)
-                if kept[place] and not one.taken
+                {"pair_id": row["pair_id"], "pair_index": row["pair_index"], "reasons": outcome.reasons}
+                for row, outcome, place in zip(rows, outcomes, places, strict=True)
+                if kept[place] and not outcome.taken
             ]
             if lost:
                 left_out.write_table(pa.Table.from_pylist(lost, _LEFT_OUT_SCHEMA))
-            yield objects.described(batch.filter(pa.array([one.taken for one in found], pa.bool_())))
+            yield objects.with_objects(batch.filter(pa.array([outcome.taken for outcome in outcomes], pa.bool_())))
 
 
-def _with_image(batch: pa.Table, number: int, objects: RestoredObjects) -> Callable[[Mapping[str, Any]], bool]:
-    """Writes the objects of a row of the batch, with the image that the row comes without."""
+def _write_objects(batch: pa.Table, number: int, objects: RestoredObjects) -> Callable[[Mapping[str, Any]], bool]:
+    """A function that writes the objects of a row of the batch, with the image that the row comes without."""
     return lambda row: objects.write({**row, "image": batch.column("image")[number].as_py()})
 
 

@@ -99,13 +99,14 @@ def first_pairs(spec: GenerateSpec, count: int) -> GenerateSpec:
         "output": spec.output.model_copy(update={"dir": preview_folder(spec)}),
         "balance": None,
         "filters": tuple(
-            one.model_copy(update={"action": "drop"}) if one.action == "regenerate" else one for one in spec.filters
+            section.model_copy(update={"action": "drop"}) if section.action == "regenerate" else section
+            for section in spec.filters
         ),
     }
     if spec.inputs is None:
-        counts = np.bincount(deal([one.pairs for one in spec.prompts])[:count], minlength=len(spec.prompts))
+        counts = np.bincount(deal([prompt.pairs for prompt in spec.prompts])[:count], minlength=len(spec.prompts))
         cut = zip(spec.prompts, counts.tolist(), strict=True)
-        changes["prompts"] = tuple(one.model_copy(update={"pairs": pairs}) for one, pairs in cut if pairs)
+        changes["prompts"] = tuple(prompt.model_copy(update={"pairs": pairs}) for prompt, pairs in cut if pairs)
     elif isinstance(spec.inputs, PhantomInputs):
         changes["inputs"] = spec.inputs.model_copy(update={"pairs": min(count, spec.inputs.pairs)})
     else:
@@ -134,7 +135,7 @@ def make_room(small: GenerateSpec) -> None:
 
 
 def largest_batch(start: int, fitting: Callable[[int], bool]) -> int:
-    """The largest batch size that fits, of `start` doubled or halved some times; 0 if not even one row fits.
+    """The largest batch size that fits, of `start` doubled or halved any number of times; 0 if not even one row fits.
 
     Args:
         start: where to begin.
@@ -152,7 +153,7 @@ def largest_batch(start: int, fitting: Callable[[int], bool]) -> int:
 
 
 def fits(spec: GenerateSpec, parts: Parts) -> Callable[[int], bool]:
-    """A trial: whether one step with a batch of a given size stays within device memory."""
+    """A function that tries whether one step with a batch of a given size stays within device memory."""
 
     def trial(size: int) -> bool:
         sampling = spec.sampling.model_copy(update={"batch_size": size, "steps": 1, "text_steps": 1})

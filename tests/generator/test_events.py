@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from medim_forge.generator.events import JobEvent, Progress
+from medim_forge.generator.events import JobEvent, Progress, note
 from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 
 
@@ -47,3 +47,8 @@ def test_what_it_holds_does_not_grow_with_shards_or_their_files():
     tracemalloc.stop()
     # 5,000 records with their files are about 13 MB.
     assert after - before < 1_000_000
+
+
+def test_a_message_has_counts_only_where_it_is_about_pairs():
+    assert note("step 100") == JobEvent(kind="note", message="step 100")
+    assert note("step 100").done is None

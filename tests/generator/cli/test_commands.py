@@ -11,6 +11,7 @@ from importlib import import_module
 import pytest
 import yaml
 
+import medim_forge
 from medim_forge.generator.cli import commands as cli
 from medim_forge.generator.errors import DrainedError, QuarantineError, ShardError
 from medim_forge.generator.events import JobEvent
@@ -78,6 +79,45 @@ def test_plan_of_another_kind_shows_its_settings(medim, repository):
     code, out, _ = medim("plan", repository / "jobs" / "train_phantom.yaml")
     assert code == 0
     assert yaml.safe_load(out)["kind"] == "train"
+
+
+def test_version_is_that_of_the_package(medim):
+    assert medim("--version") == (0, f"{medim_forge.__version__}\n", "")
+
+
+def test_a_bundled_job_is_planned_by_its_name(medim, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = medim("plan", "quickstart")
+    assert (code, err) == (0, "")
+    assert re.search("^pairs +64$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [["plan"], ["run"], ["preview"], ["refilter", "out"]])
+def test_an_unknown_name_is_refused_with_the_bundled_jobs(medim, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = medim(*command, "no_such_job")
+    assert (code, out) == (1, "")
+    assert "Bundled: augment_phantom, " in err
+
+
+def test_training_refuses_local(medim, tmp_path):
+    code, _, err = medim("run", "train_phantom", "--local", "--out", tmp_path)
+    assert code == 1
+    assert "train_phantom.yaml: --local is for jobs that make pairs" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluation_makes_its_pairs_where_it_is_asked_to(medim, tmp_path, monkeypatch):
+    asked = []
+
+    def run(spec, *, local, on_event):
+        asked.append(local)
+        return tmp_path
+
+    monkeypatch.setattr("medim_forge.generator.evaluation.run", run)
+    for options in ([], ["--local"]):
+        assert medim("run", "evaluate_phantom", *options)[0] == 0
+    assert asked == [False, True]
 
 
 @pytest.mark.parametrize("command", [["plan"], ["run", "--local"], ["preview"]])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
-from medim_forge.generator.cli.progress import Lines, facts
-from medim_forge.generator.events import JobEvent
+from medim_forge.generator.cli.progress import Lines, facts, shown
+from medim_forge.generator.events import JobEvent, note
 from medim_forge.generator.records import Counts
 
 
@@ -76,3 +77,26 @@ def test_the_three_commonest_reasons_are_named_and_quarantined_rows_too():
     said = facts(event("committed", 2, rejects={"a": 1, "b": 7, "c": 3, "d": 7}, quarantined=4, replicas=1))
     assert said == "90.0% kept, dropped for b 7, d 7, c 3, 4 quarantined, 1 replica alive"
     assert facts(event("opened", 0)) == "none judged"
+
+
+def test_bar_counts_the_steps_of_an_experiment_and_says_nothing_of_pairs(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with shown("augment") as on_event:
+        on_event(note("7 synthetic pairs", steps=(0, 8)))
+        on_event(note("repetition 1 of 2", steps=(4, 8)))
+    out = capsys.readouterr().out
+    assert "repetition 1 of 2" in out
+    assert "4/8" in out
+    assert "judged" not in out
+
+
+def test_bar_stays_as_it_is_when_a_message_counts_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with shown("evaluate") as on_event:
+        on_event(note("chest_xray: probe and image tokenizer"))
+        on_event(event("committed", 1))
+        on_event(note("macro F1 0.9"))
+    out = capsys.readouterr().out
+    assert "macro F1 0.9" in out
+    assert "10/40 pairs, 90.0%" in out[out.index("macro F1 0.9") :]
+    assert "0/0" not in out

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.jobspec.load import KINDS, load_spec, parse_spec, to_yaml
+from medim_forge.generator.jobspec.load import KINDS, find_job, load_spec, parse_spec, to_yaml
 
 JOBS = sorted((Path(__file__).resolve().parents[3] / "jobs").glob("*.yaml"))
 
@@ -240,3 +240,32 @@ def test_only_datasets_go_to_an_object_store():
 
 def test_where_the_output_lies_is_not_part_of_the_digest(spec):
     assert spec(output={"dir": "s3://bucket/x"}).sha256 == spec(output={"dir": "out/x"}).sha256
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_a_bundled_job_is_found_by_its_name(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_job(path.stem).read_bytes() == path.read_bytes()
+    assert load_spec(path.stem) == load_spec(path)
+
+
+def test_a_file_of_that_name_goes_first_and_a_folder_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart").mkdir()
+    assert find_job("quickstart").name == "quickstart.yaml"
+    Path("cxr_pairs").write_text("kind: generate")
+    assert find_job("cxr_pairs") == Path("cxr_pairs")
+
+
+@pytest.mark.parametrize("name", ["quickstart.yml", "jobs/quickstart", "./x/quickstart"])
+def test_what_is_no_bare_name_is_a_path(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_job(name) == Path(name)
+    with pytest.raises(SpecError, match="cannot be read"):
+        load_spec(name)
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match=r"quickstrt: is neither .*mean quickstart\?.*cxr_pairs, .*train_phantom"):
+        load_spec("quickstrt")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -176,6 +176,10 @@ class Judged:
     pair: Pair
     verdict: Verdict
     signature: Signature
+
+    def with_scores(self, scores: Mapping[str, float]) -> Judged:
+        """The same pair with these scores in place of its own of the same names."""
+        return replace(self, verdict=replace(self.verdict, scores={**self.verdict.scores, **scores}))
 
 
 @dataclass(frozen=True, kw_only=True)

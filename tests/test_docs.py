@@ -135,13 +135,13 @@ def test_the_digest_column_is_true(kind: str) -> None:
 
 
 def test_every_filter_and_its_options_are_documented() -> None:
-    from medim_forge.generator.filters import agreement, image_stats, near_duplicates, report_form, wording
-
     found = rows(section("generate"))
-    assert set(FILTERS) <= set(found)
-    for module in (agreement, image_stats, near_duplicates, report_form):
-        assert all(f"`{option}`" in found[module.NAME][0][2] for option in module.OPTIONS), module.NAME
-    assert all(f"`{option}`" in found[wording.NONWORDS][0][2] for option in wording.OPTIONS)
+    for name, kind in FILTERS.items():
+        _, default, options = found[name][0]
+        bounded = (kind.drop_below, kind.drop_above) != (None, None)
+        assert default.startswith("drops " if bounded else "scores only"), name
+        assert set(re.findall(r"`(\w+)`", options)) >= set(kind.options or ()), name
+        assert (options == "none") == (not kind.options), name
 
 
 def test_every_column_is_documented_with_its_type() -> None:

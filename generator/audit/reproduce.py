@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, open_dataset
 from medim_forge.generator.errors import InputError, StoreError, VerifyError
 from medim_forge.generator.files import Handle, sha256_hex
-from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.filters import SCORE_PREFIX, drops_for_others, relative_scores
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan, make_plan, plan_record, read_plan, read_spec
 from medim_forge.generator.plan.rounds import with_rounds
 from medim_forge.generator.plan.stored import check_plan, differences
 from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.shards import Parts
-from medim_forge.generator.shards.compare import RELATIVE_REASONS, RELATIVE_SCORES
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.shards.worker import imported
 from medim_forge.generator.store import Store, shard_name, store_at
@@ -72,7 +71,7 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
     check_plan(store, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
         made = _remade(spec, plan, pair_index, parts, Path(scratch))
-        objects, judged = _objects(stored), not _dropped_for_others(stored)
+        objects, judged = _objects(stored), not drops_for_others(spec, _scores(stored))
         found = [_brief(line) for line in differences(_alone(stored, judged=judged), _alone(made, judged=judged))]
         found += [f"{path} differs" for path in objects if not _same(store, Path(scratch), path)]
     if found:
@@ -194,15 +193,19 @@ def _alone(row: dict[str, Any], *, judged: bool) -> dict[str, Any]:
         row: kept or dropped.
         judged: whether the verdict counts, and what follows from it; not where other pairs decided it.
     """
-    relative = {SCORE_PREFIX + name for name in RELATIVE_SCORES}
+    relative = {SCORE_PREFIX + name for name in relative_scores()}
     if not judged:
         relative |= {"reasons", "stage", "dicom_path", "sop_instance_uid"}
     return {name: value for name, value in row.items() if name not in relative}
 
 
-def _dropped_for_others(row: dict[str, Any]) -> bool:
-    """Whether the pair was dropped for what it is to another pair of its shard."""
-    return any(reason.startswith(RELATIVE_REASONS) for reason in row.get("reasons") or ())
+def _scores(row: dict[str, Any]) -> dict[str, float]:
+    """The scores of a row that are defined, by name."""
+    return {
+        name.removeprefix(SCORE_PREFIX): value
+        for name, value in row.items()
+        if name.startswith(SCORE_PREFIX) and value is not None
+    }
 
 
 def _brief(difference: str) -> str:

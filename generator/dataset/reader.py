@@ -29,7 +29,7 @@ from medim_forge.generator.dataset.png import decode_png
 from medim_forge.generator.dataset.schema import SCHEMA_VERSION
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
-from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.filters import SCORE_PREFIX
 from medim_forge.generator.records import Domain, Task
 from medim_forge.generator.store import Store, store_at
 

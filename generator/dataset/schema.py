@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
 from medim_forge.generator.domains import DOMAINS
-from medim_forge.generator.filters.columns import SCORE_PREFIX, described
+from medim_forge.generator.filters import SCORE_PREFIX, described
 
 SCHEMA_VERSION = 1
 ROW_GROUP_ROWS = 128

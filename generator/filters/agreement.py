@@ -1,22 +1,21 @@
-"""Do image and report belong together, by the replica's own likelihoods, and how would they if they did not."""
+"""Do image and report belong together, by the replica's own likelihoods; and the control, mismatched pairs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.filters.options import known_options, number_option
-from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
+from medim_forge.generator.filters.kind import FilterKind
+from medim_forge.generator.filters.options import number_option
+from medim_forge.generator.filters.threshold import FilterRule, Threshold
 from medim_forge.generator.phantoms import read_findings
 from medim_forge.generator.records import Judged, Pair, Verdict
 
 NAME = "agreement"
+REPORT, IMAGE, SENTENCE = "agreement_report", "agreement_image", "agreement_sentence"
 SHUFFLED = "agreement_shuffled"
-SCORES = (NAME, "agreement_report", "agreement_image", "agreement_sentence", SHUFFLED)
-OPTIONS = ("max_false_positives", "min_sentence")
-DEFAULT = DefaultRule(name=NAME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,7 @@ class Agreement:
     """Pointwise mutual information of report and image, nats per token, as the replica measured it.
 
     Main score: mean of both ways (report given image, image given report), or the first alone where a replica has no
-    other. `agreement_shuffled` is NaN here: `mark_shuffled` fills it in for the pairs of a shard.
+    other. `agreement_shuffled` is no matter of one pair: `mark_shuffled` sets it for the pairs of a shard.
 
     Attributes:
         threshold: kept range of the main score.
@@ -40,9 +39,8 @@ class Agreement:
         """The filter a job file asks for.
 
         Raises:
-            SpecError: an option is unknown or out of range.
+            SpecError: an option is out of range.
         """
-        known_options(NAME, rule.options, OPTIONS)
         false_positive_rate(rule)
         least = rule.options.get("min_sentence")
         if least is not None and (isinstance(least, bool) or not isinstance(least, int | float)):
@@ -53,14 +51,14 @@ class Agreement:
         """Both ways together, each alone, and the least agreeing sentence."""
         report, image = float(pair.agreement), float(pair.image_agreement)
         sentence = min(pair.sentence_agreement, default=math.nan)
-        score = both_ways(report, image)
-        return self.decide(dict(zip(SCORES, (score, report, image, sentence, math.nan), strict=True)))
+        scores = {NAME: both_ways(report, image), REPORT: report, IMAGE: image, SENTENCE: sentence}
+        return self.decide(scores)
 
     def decide(self, scores: Mapping[str, float]) -> Verdict:
         """The verdict on a pair of these scores."""
         reasons = self.threshold.reasons(scores[NAME])
         if self.min_sentence is not None:
-            reasons += Threshold(name="agreement_sentence", below=self.min_sentence).reasons(scores[SCORES[3]])
+            reasons += Threshold(name=SENTENCE, below=self.min_sentence).reasons(scores[SENTENCE])
         return Verdict(kept=not reasons, reasons=reasons, scores=scores)
 
 
@@ -92,17 +90,18 @@ def partners(pairs: Sequence[Pair]) -> dict[str, Pair]:
     """
     found: dict[str, Pair] = {}
     by_domain: dict[str, list[Pair]] = {}
-    for pair in sorted(pairs, key=lambda one: one.request.pair_index):
+    for pair in sorted(pairs, key=lambda pair: pair.request.pair_index):
         by_domain.setdefault(pair.request.prompt.domain, []).append(pair)
     for ring in by_domain.values():
         findings = {pair.pair_id: read_findings(pair.report) for pair in ring}
         for place, pair in enumerate(ring):
             behind = (*ring[place + 1 :], *ring[:place])
-            mine = findings[pair.pair_id]
-            wrong = (one for one in behind if findings[one.pair_id] != mine)
-            other = next(wrong, None) or next((one for one in behind if one.report != pair.report), None)
-            if other is not None:
-                found[pair.pair_id] = other
+            own = findings[pair.pair_id]
+            with_other_findings = (other for other in behind if findings[other.pair_id] != own)
+            with_other_text = (other for other in behind if other.report != pair.report)
+            partner = next(with_other_findings, None) or next(with_other_text, None)
+            if partner is not None:
+                found[pair.pair_id] = partner
     return found
 
 
@@ -112,7 +111,7 @@ def one_in(every: int, pairs: Sequence[Pair]) -> list[int]:
     Counted within a domain, for a job deals its domains in a pattern that one count for all could be in step with.
     """
     found, seen = [], dict[str, int]()
-    for place in sorted(range(len(pairs)), key=lambda one: pairs[one].request.pair_index):
+    for place in sorted(range(len(pairs)), key=lambda place: pairs[place].request.pair_index):
         domain = pairs[place].request.prompt.domain
         count = seen[domain] = seen.get(domain, -1) + 1
         if count % every == 0:
@@ -128,8 +127,26 @@ def mark_shuffled(judged: Sequence[Judged], agreement: Mapping[str, float]) -> l
         agreement: by pair_id; pairs that are not there keep NaN.
     """
     return [
-        replace(one, verdict=replace(one.verdict, scores={**one.verdict.scores, SHUFFLED: agreement[one.pair.pair_id]}))
-        if one.pair.pair_id in agreement
-        else one
-        for one in judged
+        item.with_scores({SHUFFLED: agreement[item.pair.pair_id]}) if item.pair.pair_id in agreement else item
+        for item in judged
     ]
+
+
+KIND = FilterKind(
+    name=NAME,
+    scores={
+        NAME: "mean of `agreement` and `image_agreement`",
+        REPORT: "the same number as `agreement`",
+        IMAGE: "the same number as `image_agreement`",
+        SENTENCE: "least number in `sentence_agreement`",
+        SHUFFLED: (
+            "what `score_agreement` would be with the report of another pair of the shard: the distribution that "
+            "a threshold's false positives come from"
+        ),
+    },
+    build=Agreement.of,
+    sees="pair",
+    options=("max_false_positives", "min_sentence"),
+    bounding=("max_false_positives", "min_sentence"),
+    relative={SHUFFLED: math.nan},
+)

@@ -1,40 +1,57 @@
-"""Which filters there are, and what a job may say of them."""
+"""Which filters there are."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from difflib import get_close_matches
-
-# Filters that see what a task is given, and nothing that it makes.
-GIVEN_SIDE: Mapping[str, tuple[str, ...]] = {
-    "report_to_image": ("report_form", "nonwords", "references", "contradictions", "labels", "fluency"),
-    "image_to_report": ("image_stats",),
-}
-OWN_FILTERS = (
-    "image_stats",
-    "report_form",
-    "nonwords",
-    "references",
-    "contradictions",
-    "labels",
-    "fluency",
-    "agreement",
-    "duplicates",
-    "near_duplicates",
+from medim_forge.generator.errors import suggestion
+from medim_forge.generator.filters import (
+    agreement,
+    contradictions,
+    duplicates,
+    fluency,
+    image_stats,
+    labels,
+    near_duplicates,
+    nonwords,
+    plugins,
+    references,
+    report_form,
 )
-UNIT_FILTERS = ("image_stats", "report_form", "nonwords", "duplicates", "near_duplicates")  # scores in [0, 1]
-_OTHER_FILTER = re.compile(r"x_[a-z0-9_]{1,30}")  # plugins, see `medim_forge.generator.filters.plugins`
+from medim_forge.generator.filters.kind import FilterKind
+
+# Every filter of the package by name, in the order of verdicts and columns. A new filter is one line here.
+FILTERS: dict[str, FilterKind] = {
+    kind.name: kind
+    for kind in (
+        image_stats.KIND,
+        report_form.KIND,
+        nonwords.KIND,
+        references.KIND,
+        contradictions.KIND,
+        labels.KIND,
+        fluency.KIND,
+        agreement.KIND,
+        duplicates.KIND,
+        near_duplicates.KIND,
+    )
+}
 
 
-def known_filter(name: str) -> str:
-    """The name, which is that of a filter or of an installed plugin.
+def kind_of(name: str) -> FilterKind:
+    """The facts about the filter or the plugin of this name.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the name is neither that of a filter nor one that a plugin may have.
     """
-    if name in OWN_FILTERS or _OTHER_FILTER.fullmatch(name):
-        return name
-    close = get_close_matches(name, OWN_FILTERS, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    raise ValueError(f"is no filter{hint}. Known: {', '.join(OWN_FILTERS)}, and installed judges, which begin with x_")
+    if name in FILTERS:
+        return FILTERS[name]
+    if plugins.NAME.fullmatch(name):
+        return plugins.kind(name)
+    raise ValueError(
+        f"is not a known filter{suggestion(name, FILTERS)}. Known: {', '.join(FILTERS)}, and installed plugins, which "
+        f"begin with {plugins.PREFIX}"
+    )
+
+
+def relative_scores() -> tuple[str, ...]:
+    """The scores that depend on the other pairs of the shard, in column order."""
+    return tuple(name for kind in FILTERS.values() for name in kind.relative)

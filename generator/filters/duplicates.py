@@ -1,69 +1,43 @@
-"""Is the pair new: exact copies of an earlier pair, by the hashes of pixels and report together."""
+"""Is the pair new: exact copies of an earlier pair of the shard, by the hashes of pixels and report together."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from medim_forge.generator.filters.options import known_options
-from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from medim_forge.generator.records import Judged, Pair, Verdict
+from medim_forge.generator.filters.kind import FilterKind, nothing_alone
+from medim_forge.generator.filters.threshold import FilterRule, Threshold
+from medim_forge.generator.records import Judged, Pair
 
 NAME = "duplicates"
-SCORES = (NAME,)
-LABELS = ("pixels_sha256", "report_sha256")
-DEFAULT = DefaultRule(name=NAME, drop_above=0.0)
-DROP = Threshold.of(DEFAULT)
+KIND = FilterKind(
+    name=NAME,
+    scores={NAME: "1 for an exact copy of an earlier pair of the shard, else 0"},
+    build=nothing_alone,
+    sees="pair",
+    drop_above=0.0,
+    unit=True,
+    relative={NAME: 0.0},
+    never_kept=True,
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Duplicates:
-    """Hashes of one pair. One pair alone is never a copy: `mark_duplicates` compares those of a shard.
-
-    Attributes:
-        threshold: kept range of the score (0 first of its kind, 1 exact copy of an earlier pair).
-    """
-
-    threshold: Threshold
-    name: str = NAME
-
-    @classmethod
-    def of(cls, rule: FilterRule) -> Duplicates:
-        """The filter a job file asks for.
-
-        Raises:
-            SpecError: an option is given; there is none.
-        """
-        known_options(NAME, rule.options, ())
-        return cls(threshold=Threshold.of(rule))
-
-    def judge(self, pair: Pair) -> Verdict:
-        """Score 0, and the hashes as labels."""
-        labels = dict(zip(LABELS, content_key(pair), strict=True))
-        return Verdict(kept=True, reasons=(), scores={NAME: 0.0}, labels=labels)
-
-
-def report_sha256(report: str) -> str:
-    """Hex digest of the report without regard to case and spacing."""
-    return hashlib.sha256(" ".join(report.lower().split()).encode()).hexdigest()
-
-
-def mark_duplicates(judged: Sequence[Judged], threshold: Threshold = DROP) -> list[Judged]:
+def mark_duplicates(judged: Sequence[Judged], rule: FilterRule = KIND.default) -> list[Judged]:
     """The same pairs in the same order, those equal to a pair of lower `pair_index` scored 1 and dropped.
 
     The result of a pair depends on the set of pairs, not on their order in `judged`.
 
     Args:
         judged: pairs of one shard.
-        threshold: kept range of the score; the default drops copies.
+        rule: of the job; the default drops copies.
     """
     first: dict[tuple[str, str], Judged] = {}
     copies: set[str] = set()
-    for one in sorted(judged, key=lambda one: one.pair.request.pair_index):
-        if first.setdefault(content_key(one.pair), one) is not one:
-            copies.add(one.pair.pair_id)
-    return [as_copy(one, threshold) if one.pair.pair_id in copies else one for one in judged]
+    for item in sorted(judged, key=lambda item: item.pair.request.pair_index):
+        if first.setdefault(content_key(item.pair), item) is not item:
+            copies.add(item.pair.pair_id)
+    return [as_copy(item, rule) if item.pair.pair_id in copies else item for item in judged]
 
 
 def content_key(pair: Pair) -> tuple[str, str]:
@@ -71,9 +45,14 @@ def content_key(pair: Pair) -> tuple[str, str]:
     return pair.pixels_sha256, report_sha256(pair.report)
 
 
-def as_copy(judged: Judged, threshold: Threshold) -> Judged:
-    """The pair, scored as a copy and dropped if the threshold says so."""
-    verdict = judged.verdict
-    reasons = verdict.reasons + threshold.reasons(1.0)
-    scores = {**verdict.scores, NAME: 1.0}
-    return replace(judged, verdict=replace(verdict, kept=not reasons, reasons=reasons, scores=scores))
+def report_sha256(report: str) -> str:
+    """Hex digest of the report without regard to case and spacing."""
+    return hashlib.sha256(" ".join(report.lower().split()).encode()).hexdigest()
+
+
+def as_copy(judged: Judged, rule: FilterRule) -> Judged:
+    """The pair, scored as a copy and dropped if the rule says so."""
+    copy = judged.with_scores({NAME: 1.0})
+    found = () if rule.action == "keep" else Threshold.of(rule).reasons(1.0)
+    reasons = copy.verdict.reasons + found
+    return replace(copy, verdict=replace(copy.verdict, kept=not reasons, reasons=reasons))

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from medim_forge.generator.filters.options import known_options
-from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from medim_forge.generator.records import Pair, Verdict
+from medim_forge.generator.filters.kind import FilterKind, measured_by
+from medim_forge.generator.records import Pair
 
 NAME = "fluency"
-SCORES = (NAME,)
-DEFAULT = DefaultRule(name=NAME)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fluency:
-    """Masked pseudo-log-likelihood of the report, nats per token, as the replica measured it on the way to agreement.
+def fluency(pair: Pair) -> dict[str, float]:
+    """The masked pseudo-log-likelihood of the report, nats per token, as the replica measured it for `agreement`."""
+    return {NAME: float(pair.fluency)}
 
-    Attributes:
-        threshold: kept range.
-    """
 
-    threshold: Threshold
-    name: str = NAME
-
-    @classmethod
-    def of(cls, rule: FilterRule) -> Fluency:
-        """The filter a job file asks for.
-
-        Raises:
-            SpecError: an option is given; there is none.
-        """
-        known_options(NAME, rule.options, ())
-        return cls(threshold=Threshold.of(rule))
-
-    def judge(self, pair: Pair) -> Verdict:
-        """The pair's fluency as the score."""
-        return self.threshold.verdict({NAME: float(pair.fluency)})
+KIND = FilterKind(
+    name=NAME,
+    scores={NAME: "log-likelihood of the report without the image, nats per report token"},
+    build=measured_by(fluency),
+    sees="report",
+)

@@ -10,16 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.domains import DOMAINS, DomainFacts
-from medim_forge.generator.filters.options import known_options, number_option
-from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
+from medim_forge.generator.filters.kind import FilterKind
+from medim_forge.generator.filters.options import number_option
+from medim_forge.generator.filters.threshold import FilterRule, Threshold, stored
 from medim_forge.generator.records import Pair, Verdict
 
 NAME = "image_stats"
-STATISTICS = ("sharpness", "entropy", "saturation", "std", "bars", "chroma", "tissue")
-SCORES = (NAME, *STATISTICS)
+STATISTICS = {
+    "sharpness": "variance of the 4-neighbour Laplacian, grey levels squared",
+    "entropy": "entropy of the 256-bin histogram, bits",
+    "saturation": "share of pixels at level 2 or below, or 253 or above",
+    "std": "standard deviation, grey levels",
+    "bars": "largest share of a side taken by flat rows or columns at the border",
+    "chroma": "mean spread between colour channels, levels",
+    "tissue": "share of pixels that are not empty glass",
+}
 OPTIONS = ("min_sharpness", "min_entropy", "min_std", "min_tissue", "max_saturation", "max_bars", "max_chroma")
 DEFAULT_BOUNDS = {"min_std": 2.0}  # levels: below this nothing can be seen, whatever the domain
-DEFAULT = DefaultRule(name=NAME, drop_below=1.0)
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 FLAT_STD = 6.0  # levels within one row or column of a padding bar
 DARK, BRIGHT = 2, 253  # levels at or beyond which a pixel holds no information
@@ -48,9 +55,8 @@ class ImageStats:
         """The filter a job file asks for.
 
         Raises:
-            SpecError: an option is unknown or not a number.
+            SpecError: an option is no number.
         """
-        known_options(NAME, rule.options, OPTIONS)
         given = {key: number_option(NAME, key, value) for key, value in rule.options.items()}
         return cls(threshold=Threshold.of(rule), bounds=DEFAULT_BOUNDS | given)
 
@@ -136,3 +142,14 @@ def edge_share(flat: NDArray[np.bool_]) -> float:
     if busy.size == 0:
         return 1.0
     return float(busy[0] + flat.size - 1 - busy[-1]) / flat.size
+
+
+KIND = FilterKind(
+    name=NAME,
+    scores={NAME: "main score: 1 when every image statistic is within its bound", **STATISTICS},
+    build=ImageStats.of,
+    sees="image",
+    options=OPTIONS,
+    drop_below=1.0,
+    unit=True,
+)

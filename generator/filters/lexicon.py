@@ -6,12 +6,11 @@ dictionary: a job of another kind of text adds its own words (`filters: nonwords
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
+from medim_forge.generator.filters.text import words
 from medim_forge.generator.phantoms import GRAMMARS, sentences
 
-WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 SHORT = 3  # letters; shorter strings are units, initials and abbreviations
 
 _ENGLISH = """
@@ -148,12 +147,12 @@ _PREFIXES = (
 def lexicon() -> frozenset[str]:
     """All words that are listed, in lower case."""
     grammar = " ".join(text for domain in GRAMMARS for text in sentences(domain))
-    return frozenset(WORD.findall(f"{_ENGLISH} {_MEDICAL} {grammar.lower()}"))
+    return frozenset(words(f"{_ENGLISH} {_MEDICAL} {grammar}"))
 
 
 def words_of(text: str) -> frozenset[str]:
     """The words of any text as `is_word` looks them up: one by one, in lower case, without apostrophes."""
-    return frozenset(_plain(one) for one in WORD.findall(text.lower()))
+    return frozenset(_plain(word) for word in words(text))
 
 
 def is_word(text: str, more: frozenset[str] = frozenset()) -> bool:

@@ -1,49 +1,21 @@
-"""Is the pair new: how alike the most similar earlier pair is, by image, report, or both at once."""
+"""Is the pair new: similarity of image and report to earlier pairs; every score depends on other pairs.
+
+Similarities are computed in `medim_forge.generator.similarity`, for the pairs of a shard by
+`medim_forge.generator.shards.compare` and over the whole dataset by `medim_forge.generator.selection.policy`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.filters.options import known_options
-from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold
-from medim_forge.generator.records import Judged, Pair, Verdict
+from medim_forge.generator.filters.kind import FilterKind
+from medim_forge.generator.filters.threshold import FilterRule
+from medim_forge.generator.records import Judged
 
 NAME = "near_duplicates"
-SCORES = (NAME, "near_image", "near_report")
-OPTIONS = ("by",)
-KINDS = ("both", "image", "report")
-DEFAULT = DefaultRule(name=NAME)
 
 By = Literal["both", "image", "report"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NearDuplicates:
-    """One pair alone is like no other: `as_near` sets what a look at the pairs of a shard found.
-
-    Attributes:
-        threshold: kept range of the main score, a similarity in [0, 1].
-    """
-
-    threshold: Threshold
-    name: str = NAME
-
-    @classmethod
-    def of(cls, rule: FilterRule) -> NearDuplicates:
-        """The filter a job file asks for.
-
-        Raises:
-            SpecError: an option is unknown or of a kind there is not.
-        """
-        compared_by(rule)
-        return cls(threshold=Threshold.of(rule))
-
-    def judge(self, pair: Pair) -> Verdict:
-        """Scores of 0, and the pair's id as nothing else is known of it yet."""
-        assert pair.pair_id
-        return Verdict(kept=True, reasons=(), scores=dict.fromkeys(SCORES, 0.0))
 
 
 def compared_by(rule: FilterRule) -> By:
@@ -52,19 +24,41 @@ def compared_by(rule: FilterRule) -> By:
     Raises:
         SpecError: the job names another.
     """
-    known_options(NAME, rule.options, OPTIONS)
     match rule.options.get("by", "both"):
-        case "both":
-            return "both"
-        case "image":
-            return "image"
-        case "report":
-            return "report"
+        case "both" | "image" | "report" as by:
+            return by
         case other:
-            raise SpecError(f"filters: {NAME}: options.by is {other!r}; give one of {', '.join(KINDS)}.")
+            raise SpecError(f"filters: {NAME}: options.by is {other!r}; give one of {', '.join(get_args(By))}.")
+
+
+def _checked(rule: FilterRule) -> None:
+    """The options of the rule are sound; nothing is judged of a pair that is alone."""
+    compared_by(rule)
 
 
 def as_near(judged: Judged, scores: tuple[float, float, float]) -> Judged:
-    """The pair with its similarities, of `SCORES`, the main one first."""
-    found = {**judged.verdict.scores, **dict(zip(SCORES, scores, strict=True))}
-    return replace(judged, verdict=replace(judged.verdict, scores=found))
+    """The pair with its similarities, in the order of the kind's scores: the main one, of images, of reports."""
+    return judged.with_scores(dict(zip(KIND.scores, scores, strict=True)))
+
+
+KIND = FilterKind(
+    name=NAME,
+    scores={
+        NAME: (
+            "similarity to the nearest earlier pair of the shard, in [0, 1], by image and report both unless the "
+            "job says otherwise"
+        ),
+        "near_image": (
+            "the same of images: 1 less the share of differing hash bits (chest), or the cosine of embeddings "
+            "(pathology)"
+        ),
+        "near_report": "the same of reports: Jaccard index of five-character shingles, by MinHash",
+    },
+    build=_checked,
+    sees="pair",
+    options=("by",),
+    unit=True,
+    relative={NAME: 0.0, "near_image": 0.0, "near_report": 0.0},
+    whole_dataset=True,
+    low_is="new",
+)

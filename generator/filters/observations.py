@@ -1,7 +1,7 @@
 """What a chest report says about the 14 CheXpert observations: rules with negation, doubt and sides.
 
-Observations and their values follow Irvin et al. 2019 (CheXpert): 1 asserted, 0 denied, -1 in doubt; whoever is not
-mentioned has no value. The rules are our own. On reports of the embedded grammar they are exact.
+Observations and their values follow Irvin et al. 2019 (CheXpert): 1 asserted, 0 denied, -1 in doubt. An observation
+that is not mentioned has no value. The rules are our own. On reports of the embedded grammar they are exact.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from medim_forge.generator.filters.text import sentences
 
 OBSERVATIONS: dict[str, str] = {
     "no_finding": "",
@@ -51,7 +53,6 @@ NOTHING_ACUTE = re.compile(r"\bno (?:acute|active) (?:\w+ )?(?:process|abnormali
 ACUTE = ("edema", "consolidation", "pneumonia", "pneumothorax")
 SIDED = ("pleural_effusion", "pneumothorax", "consolidation", "lung_opacity", "lung_lesion", "atelectasis", "pneumonia")
 
-_SENTENCE_END = re.compile(r"(?<=[.:;!?])\s+|\n+")
 _SCOPE_END = re.compile(
     r";|\b(?:but|however|although|though|except|aside from|apart from|with(?!\s*out)|there (?:is|are)|which (?:is|are)"
     r"|and (?:an?|there|the|new|small|large|mild))\b|, (?=(?:an?|there|the|new|small|large|mild|moderate)\b)"
@@ -96,7 +97,7 @@ class Mention:
 
 def mentions(report: str) -> tuple[Mention, ...]:
     """Every mention in the report, in order."""
-    return tuple(one for sentence in _SENTENCE_END.split(report.lower()) for one in _in_sentence(sentence))
+    return tuple(mention for sentence in sentences(report) for mention in _in_sentence(sentence))
 
 
 def labels(found: tuple[Mention, ...]) -> dict[str, int]:
@@ -105,11 +106,11 @@ def labels(found: tuple[Mention, ...]) -> dict[str, int]:
     `no_finding` is 1 when nothing but support devices is asserted or in doubt, and something was said at all.
     """
     values: dict[str, int] = {}
-    for one in found:
-        known = values.get(one.name)
-        values[one.name] = one.value if known is None else _stronger(known, one.value)
-    sick = any(value != 0 for name, value in values.items() if name != "support_devices")
-    if values and not sick:
+    for mention in found:
+        known = values.get(mention.name)
+        values[mention.name] = mention.value if known is None else _stronger(known, mention.value)
+    abnormal = any(value != 0 for name, value in values.items() if name != "support_devices")
+    if values and not abnormal:
         values["no_finding"] = 1
     return values
 
@@ -117,20 +118,21 @@ def labels(found: tuple[Mention, ...]) -> dict[str, int]:
 def contradictions(found: tuple[Mention, ...]) -> tuple[str, ...]:
     """Observations that one report asserts and denies, sorted; a side that is denied contradicts that side only."""
     clashing: set[str] = set()
-    for name in {one.name for one in found}:
-        asserted = [one for one in found if one.name == name and one.value == 1]
-        denied = [one for one in found if one.name == name and one.value == 0 and one.whole]
-        if any(_meet(yes, no) for yes in asserted for no in denied):
+    for name in {mention.name for mention in found}:
+        named = [mention for mention in found if mention.name == name]
+        asserted = [mention for mention in named if mention.value == 1]
+        denied = [mention for mention in named if mention.value == 0 and mention.whole]
+        if any(_meet(assertion, denial) for assertion in asserted for denial in denied):
             clashing.add(name)
     return tuple(sorted(clashing))
 
 
-def _meet(yes: Mention, no: Mention) -> bool:
-    return not no.sides or not yes.sides or bool(yes.sides & no.sides)
+def _meet(assertion: Mention, denial: Mention) -> bool:
+    return not denial.sides or not assertion.sides or bool(assertion.sides & denial.sides)
 
 
-def _stronger(one: int, other: int) -> int:
-    return max((one, other), key=(0, -1, 1).index)
+def _stronger(value: int, other: int) -> int:
+    return max((value, other), key=(0, -1, 1).index)
 
 
 def _in_sentence(sentence: str) -> Iterator[Mention]:

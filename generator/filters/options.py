@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 
-from medim_forge.generator.errors import SpecError
+from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.filters.lexicon import words_of
 
 
@@ -17,12 +16,11 @@ def known_options(name: str, given: Mapping[str, object], known: tuple[str, ...]
         SpecError: a key is not known.
     """
     for key in given:
-        if key in known:
-            continue
-        close = get_close_matches(key, known, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        listed = ", ".join(known) if known else "none"
-        raise SpecError(f"filters: {name}: options.{key} is not a known key{hint}. Known: {listed}.")
+        if key not in known:
+            listed = ", ".join(known) or "none"
+            raise SpecError(
+                f"filters: {name}: options.{key} is not a known key{suggestion(key, known)}. Known: {listed}."
+            )
 
 
 def number_option(name: str, key: str, value: object) -> float:
@@ -53,6 +51,6 @@ def words_option(name: str, key: str, value: object) -> frozenset[str]:
     Raises:
         SpecError: it is no list of text.
     """
-    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+    if not isinstance(value, list) or not all(isinstance(word, str) and word.strip() for word in value):
         raise SpecError(f"filters: {name}: options.{key} is {value!r:.80}; give a list of words.")
     return words_of("\n".join(value))

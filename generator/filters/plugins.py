@@ -1,23 +1,26 @@
-"""Judges that live outside this package: model-based scorers, found by entry point, loaded from local paths only.
+"""Filters that live outside this package: scorers with models of their own, found by entry point.
 
 A distribution names one in the group `medim_forge.filters`, as `x_<name> = module:function`. The function takes the
-filter's options and returns a function from a `Pair` to a number, which must be pure as every filter. Columns, bounds
-and the handling of NaN and errors are the same as for filters of our own. See examples/clip_judge.
+filter's options and returns a function from a `Pair` to a number, which depends on the pair alone. Columns, bounds and
+the handling of NaN and errors are the same as for filters of this package. See examples/clip_judge.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
 from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters.kind import FilterKind
 from medim_forge.generator.filters.threshold import FilterRule, Threshold
 from medim_forge.generator.records import Pair, Verdict
 
 GROUP = "medim_forge.filters"
 PREFIX = "x_"
+NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{1,30}}")
 LOCAL = ("/", "./", "../")
 
 
@@ -39,12 +42,12 @@ class Plugin:
 
     @classmethod
     def of(cls, rule: FilterRule) -> Plugin:
-        """The judge a job file asks for.
+        """The plugin that a job file asks for.
 
         Raises:
             SpecError: it is not installed, or its `path` is not local.
         """
-        found = {one.name: one for one in entry_points(group=GROUP)}
+        found = {entry.name: entry for entry in entry_points(group=GROUP)}
         if rule.name not in found:
             listed = ", ".join(sorted(found)) or "none"
             raise SpecError(
@@ -65,5 +68,22 @@ class Plugin:
         return opened
 
     def judge(self, pair: Pair) -> Verdict:
-        """The judge's number as the score."""
+        """The plugin's number as the score."""
         return self.threshold.verdict({self.name: float(self._score(pair))})
+
+
+def kind(name: str) -> FilterKind:
+    """What is known of a plugin before it is looked for: it sees the whole pair, and checks its options itself."""
+    return FilterKind(
+        name=name,
+        scores={name: meaning(name)},
+        build=Plugin.of,
+        sees="pair",
+        options=None,
+        options_measure=True,
+    )
+
+
+def meaning(score: str) -> str:
+    """What the score of a plugin means, as far as it can be said."""
+    return f"number of the plugin {score}"

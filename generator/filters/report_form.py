@@ -9,20 +9,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.filters.options import flag_option, known_options, number_option
-from medim_forge.generator.filters.threshold import DefaultRule, FilterRule, Threshold, stored
+from medim_forge.generator.filters.kind import FilterKind
+from medim_forge.generator.filters.options import flag_option, number_option
+from medim_forge.generator.filters.text import statements, tokens
+from medim_forge.generator.filters.threshold import FilterRule, Threshold, stored
 from medim_forge.generator.phantoms import read_findings, read_report
 from medim_forge.generator.records import Pair, Verdict
 
 NAME = "report_form"
-SCORES = (NAME, "report_words", "report_repeats", "report_finished", "report_clean", "in_grammar", "consistent")
-OPTIONS = ("min_words", "max_words", "grammar")
-DEFAULT = DefaultRule(name=NAME)
 NGRAM = 8  # words; shorter runs recur in sound reports, whose impression echoes their findings
 UNFINISHED, UNCLEAN = 0.4, 0.25  # factors of the main score, each alone under the usual threshold of .5
 END = re.compile(r"[.!?][\"')\]]*$")
-SENTENCE = re.compile(r"[.!?:]\s+|\n+")
-WORD = re.compile(r"[a-z0-9]+(?:['/-][a-z0-9]+)*")
 PRIVATE = re.compile(
     r"_{2,}"  # blanks of de-identified reports, which a model learns to write
     r"|\[\*\*|\*\*\]|\bX{3,}\b"
@@ -58,9 +55,8 @@ class ReportForm:
         """The filter a job file asks for.
 
         Raises:
-            SpecError: an option is unknown, of the wrong type, or the length bounds exclude each other.
+            SpecError: an option is of the wrong type, or the length bounds exclude each other.
         """
-        known_options(NAME, rule.options, OPTIONS)
         least = number_option(NAME, "min_words", rule.options.get("min_words", cls.min_words))
         most = number_option(NAME, "max_words", rule.options.get("max_words", cls.max_words))
         if not 0 < least <= most:
@@ -81,7 +77,7 @@ class ReportForm:
 
     def decide(self, scores: Mapping[str, float]) -> Verdict:
         """The verdict on a report of these scores."""
-        parts = {name: scores[name] for name in SCORES[1:]}
+        parts = {name: scores[name] for name in KIND.scores if name != NAME}
         return self.threshold.verdict({NAME: self.main_score(parts)} | parts)
 
     def main_score(self, scores: dict[str, float]) -> float:
@@ -99,7 +95,7 @@ class ReportForm:
 def form_scores(report: str) -> dict[str, float]:
     """Words, share of repetition, whether the text ends as a sentence, whether it is free of identifiers."""
     return {
-        "report_words": float(len(WORD.findall(report.lower()))),
+        "report_words": float(len(tokens(report))),
         "report_repeats": repeats(report),
         "report_finished": float(END.search(report.rstrip()) is not None),
         "report_clean": float(PRIVATE.search(report) is None),
@@ -108,14 +104,30 @@ def form_scores(report: str) -> dict[str, float]:
 
 def repeats(report: str) -> float:
     """Largest share in [0, 1] of: repeated sentences, repeated runs of eight words, words said twice in a row."""
-    text = report.lower()
-    words = WORD.findall(text)
-    sentences = [" ".join(found) for part in SENTENCE.split(text) if (found := WORD.findall(part))]
+    words = tokens(report)
     runs = [tuple(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)]
     doubled: int = sum(first == second for first, second in pairwise(words))
-    return max(repeated_share(sentences), repeated_share(runs), doubled / max(1, len(words)))
+    return max(repeated_share(statements(report)), repeated_share(runs), doubled / max(1, len(words)))
 
 
 def repeated_share(items: Sequence[object]) -> float:
     """Share of items that occurred before; 0 for none."""
     return sum(count - 1 for count in Counter(items).values()) / max(1, len(items))
+
+
+KIND = FilterKind(
+    name=NAME,
+    scores={
+        NAME: "main score: how well formed the report is, in [0, 1]",
+        "report_words": "words",
+        "report_repeats": "largest share of repeated sentences, eight-word runs or doubled words",
+        "report_finished": "1 when the report ends with closing punctuation",
+        "report_clean": "1 when it holds no blank of de-identification, date or record number",
+        "in_grammar": "1 when the embedded grammar knows every sentence, the form is complete and the domain is right",
+        "consistent": "1 when the impression agrees with the findings and nothing is contradicted",
+    },
+    build=ReportForm.of,
+    sees="report",
+    options=("min_words", "max_words", "grammar"),
+    unit=True,
+)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medim_forge.generator.errors import SpecError, StoreError
-from medim_forge.generator.filters.wording import NONWORDS
+from medim_forge.generator.filters import FILTERS, policy
 from medim_forge.generator.finalise.finalise import finalise_again
 from medim_forge.generator.finalise.manifest import read_manifest
 from medim_forge.generator.jobspec import GenerateSpec
@@ -63,11 +63,12 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
             f"{rules.source}: refilter changes `filters` and `balance` only, and this job differs from that of {store} "
             f"in more: {'; '.join(found)}. Take {store}/spec.yaml and change its filters."
         )
-    if _nonwords_options(spec) != _nonwords_options(rules):
-        raise SpecError(
-            f"{rules.source}: filters: nonwords: its options cannot be applied to stored scores; change drop_above, or "
-            "make the pairs again with `medim run` in a folder of their own."
-        )
+    for name in (kind.name for kind in FILTERS.values() if kind.options_measure):
+        if policy(spec)[name].options != policy(rules)[name].options:
+            raise SpecError(
+                f"{rules.source}: filters: {name}: its options cannot be applied to stored scores; change drop_above, "
+                "or make the pairs again with `medim run` in a folder of their own."
+            )
     check_prompts(rules.prompts, rules.source)
     check_balance(rules, 1)
     unchanged = (spec.filters, spec.balance) == (rules.filters, rules.balance)
@@ -82,8 +83,3 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
         restored=after["counts"]["restored"],
         warnings=tuple(after["warnings"]),
     )
-
-
-def _nonwords_options(spec: GenerateSpec) -> dict[str, Any]:
-    """The options of the filter `nonwords`: they decide which words it counted when the pairs were made."""
-    return next((dict(section.options) for section in spec.filters if section.name == NONWORDS), {})

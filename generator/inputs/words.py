@@ -13,8 +13,9 @@ from medim_forge.generator import filters
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.filters.lexicon import words_of
+from medim_forge.generator.filters.nonwords import LEXICON, LEXICON_KEY
+from medim_forge.generator.filters.nonwords import NAME as NONWORDS
 from medim_forge.generator.filters.threshold import DefaultRule, FilterRule
-from medim_forge.generator.filters.wording import LEXICON, LEXICON_KEY, NONWORDS
 
 LARGEST = 16 * 2**20  # bytes; English word lists of half a million words take a third of it
 _WANTED = "Give a UTF-8 text file with one word or term per line."

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from medim_forge.generator.domains import DOMAINS, SCALE_KEYS
-from medim_forge.generator.filters.catalogue import GIVEN_SIDE
+from medim_forge.generator.filters import kind_of
 from medim_forge.generator.jobspec.balance import BalanceSection
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.inputs import FileInputs, InputsSection
@@ -111,7 +111,7 @@ class GenerateSpec(JobHeader):
                 )
             return self
         for name in again:
-            if name in GIVEN_SIDE.get(self.task, ()):
+            if kind_of(name).sees_only_what_is_given(self.task):
                 raise ValueError(
                     f"filters: {name} has action: regenerate, but judges what task: {self.task} is given, which stays "
                     "the same however often the pair is made; use action: drop"

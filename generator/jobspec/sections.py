@@ -11,7 +11,7 @@ from pydantic_core import PydanticKnownError
 
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.files import is_url
-from medim_forge.generator.filters.catalogue import UNIT_FILTERS, known_filter
+from medim_forge.generator.filters import kind_of
 from medim_forge.generator.phantoms import DOMAINS as DRAWN
 from medim_forge.generator.records import Action
 
@@ -182,6 +182,15 @@ class ComputeSection(Section):
         return self
 
 
+def _known_filter(name: str) -> str:
+    """The name, which is that of a filter or of a plugin.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return kind_of(name).name
+
+
 class FilterSection(Section):
     """One judgement and its policy; without thresholds it only annotates.
 
@@ -194,7 +203,7 @@ class FilterSection(Section):
         options: the filter's own settings.
     """
 
-    name: Annotated[str, AfterValidator(known_filter)]
+    name: Annotated[str, AfterValidator(_known_filter)]
     drop_below: float | None = None
     drop_above: float | None = None
     action: Action = "drop"
@@ -209,9 +218,10 @@ class FilterSection(Section):
 
     @model_validator(mode="after")
     def _bounds_are_in_range(self) -> FilterSection:
-        if self.name == "near_duplicates" and self.drop_below is not None:
-            raise ValueError("near_duplicates: drop_below would drop what is new; give drop_above")
-        for key in ("drop_below", "drop_above") if self.name in UNIT_FILTERS else ():
+        kind = kind_of(self.name)
+        if kind.low_is and self.drop_below is not None:
+            raise ValueError(f"{self.name}: drop_below would drop what is {kind.low_is}; give drop_above")
+        for key in ("drop_below", "drop_above") if kind.unit else ():
             bound = getattr(self, key)
             if bound is not None and not 0 <= bound <= 1:
                 raise ValueError(f"{self.name}: {key} = {bound:g}, but its score runs from 0 to 1")
@@ -219,12 +229,12 @@ class FilterSection(Section):
 
     @model_validator(mode="after")
     def _action_has_a_bound(self) -> FilterSection:
-        if self.name == "duplicates" and self.action == "keep":
-            raise ValueError("duplicates: action: keep is not possible, because data/ never holds exact copies")
-        bound = self.drop_below is not None or self.drop_above is not None
-        if self.name == "agreement":
-            bound = bound or "min_sentence" in self.options or "max_false_positives" in self.options
-        if self.action != "drop" and not bound and self.name != "duplicates":
+        kind = kind_of(self.name)
+        if kind.never_kept and self.action == "keep":
+            raise ValueError(f"{self.name}: action: keep is not possible, because data/ never holds exact copies")
+        bounded = self.drop_below is not None or self.drop_above is not None
+        bounded = bounded or any(key in self.options for key in kind.bounding)
+        if self.action != "drop" and not bounded and not kind.never_kept:
             raise ValueError(f"{self.name}: action: {self.action} has nothing to act on; give drop_below or drop_above")
         return self
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from medim_forge.generator.domains import DOMAINS
-from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.filters import SCORE_PREFIX
 from medim_forge.generator.filters.observations import OBSERVATIONS
 from medim_forge.generator.jobspec.balance import QuotaSection
 from medim_forge.generator.phantoms import FINDINGS

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE
-from medim_forge.generator.filters import score_names
-from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.filters import SCORE_PREFIX, score_names
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, stratum_of
 from medim_forge.generator.selection.policy import view_policy

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.filters import Decide, build_decide, policy
+from medim_forge.generator.filters import SCORE_PREFIX, Decide, Threshold, build_decide, policy
 from medim_forge.generator.filters.agreement import NAME as AGREEMENT
 from medim_forge.generator.filters.agreement import SHUFFLED, false_positive_rate
-from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.filters.duplicates import NAME as DUPLICATES
 from medim_forge.generator.filters.near_duplicates import NAME as NEAR
 from medim_forge.generator.filters.near_duplicates import compared_by
-from medim_forge.generator.filters.threshold import Threshold
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.records import Action
 from medim_forge.generator.similarity import NearCopies, Signature
@@ -126,11 +124,9 @@ class ViewPolicy:
         return bool(reasons) and self.actions.get(name) != "keep"
 
     def _wrong(self, domain: str, scores: Mapping[str, float]) -> tuple[str, ...]:
-        one = self.calibration.get(domain)
-        if one is None or one.bound is None:
-            return ()
-        reasons = Threshold(name=AGREEMENT, below=one.bound).reasons(scores[AGREEMENT])
-        return tuple(reason.replace(AGREEMENT, f"{AGREEMENT} of wrong pairs") for reason in reasons)
+        calibration = self.calibration.get(domain)
+        bound = None if calibration is None else calibration.bound
+        return Threshold(name=f"{AGREEMENT} of wrong pairs", below=bound).reasons(scores[AGREEMENT])
 
 
 def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, redecide: bool = False) -> ViewPolicy:

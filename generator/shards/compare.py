@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medim_forge.generator.contracts import Replica, Shuffler
-from medim_forge.generator.filters import duplicate_threshold, mark_duplicates, policy
-from medim_forge.generator.filters.agreement import SHUFFLED, mark_shuffled, partners
+from medim_forge.generator.filters import policy
+from medim_forge.generator.filters.agreement import mark_shuffled, partners
 from medim_forge.generator.filters.duplicates import NAME as DUPLICATES
+from medim_forge.generator.filters.duplicates import mark_duplicates
 from medim_forge.generator.filters.near_duplicates import NAME as NEAR
-from medim_forge.generator.filters.near_duplicates import SCORES as NEAR_SCORES
 from medim_forge.generator.filters.near_duplicates import as_near, compared_by
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.records import Judged
 from medim_forge.generator.similarity import NearIndex
 from medim_forge.generator.similarity.nearest import chosen
-
-RELATIVE_SCORES = (DUPLICATES, SHUFFLED, *NEAR_SCORES)
-RELATIVE_REASONS = (DUPLICATES,)
 
 
 def related(judged: Sequence[Judged], spec: GenerateSpec, replica: Replica) -> list[Judged]:
@@ -32,7 +29,7 @@ def related(judged: Sequence[Judged], spec: GenerateSpec, replica: Replica) -> l
         spec: the job.
         replica: that made them.
     """
-    found = mark_duplicates(judged, duplicate_threshold(spec))
+    found = mark_duplicates(judged, policy(spec)[DUPLICATES])
     return mark_near(mark_shuffled(found, _mismatched_agreement(found, replica)), spec)
 
 

@@ -16,7 +16,7 @@ from medim_forge.generator.dataset.png import encode_png
 from medim_forge.generator.dataset.schema import ROW_GROUP_ROWS, columns, pairs_schema, rejected_schema
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.files import sha256_hex
-from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.filters import SCORE_PREFIX
 from medim_forge.generator.records import FileRecord, Judged, Pair, PairRequest, Quarantined, Shard
 from medim_forge.generator.similarity import hex_of
 from medim_forge.generator.writers.dicom.archive import IMAGE_FILE, Archive, object_path

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.filters.agreement import Agreement, one_in, partners
-from tests.doubles.bare_pairs import Rule, a_pair
+from medim_forge.generator.filters import build_judge
+from medim_forge.generator.filters.agreement import KIND, Agreement, one_in, partners
+from tests.doubles.bare_pairs import Job, Rule, a_pair
 from tests.doubles.pairs import make_pair
 
 
@@ -41,7 +42,7 @@ def both(report, image, sentences=()):
 
 
 def test_the_main_score_is_the_mean_of_both_ways():
-    scores = Agreement.of(Rule(name="agreement")).judge(both(1.0, -0.5, [0.25, -2.0, 3.0])).scores
+    scores = build_judge(Job())(both(1.0, -0.5, [0.25, -2.0, 3.0])).scores
     assert scores["agreement"] == 0.25
     assert (scores["agreement_report"], scores["agreement_image"], scores["agreement_sentence"]) == (1.0, -0.5, -2.0)
     assert math.isnan(scores["agreement_shuffled"])
@@ -86,7 +87,7 @@ def test_pairs_that_all_say_the_same_have_no_partner():
 )
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(SpecError, match=message):
-        Agreement.of(Rule(name="agreement", options=options))
+        KIND.filter_of(Rule(name="agreement", options=options))
 
 
 def test_one_pair_in_three_of_each_domain_has_a_control_whatever_their_order():

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medim_forge.generator.filters import build_judge, duplicate_threshold, mark_duplicates
-from medim_forge.generator.filters.duplicates import report_sha256
+from medim_forge.generator.filters import build_judge
+from medim_forge.generator.filters.duplicates import mark_duplicates, report_sha256
 from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.records import Judged, ReplicaFacts
 from medim_forge.generator.shards.make import run_shard
@@ -54,14 +54,8 @@ def test_other_reasons_are_kept_beside_the_copy():
 
 
 def test_the_job_can_keep_copies_and_still_sees_them_scored():
-    threshold = duplicate_threshold(Job(filters=(Rule(name="duplicates", drop_above=1.0),)))
-    marked = mark_duplicates([judged(0, 7), judged(1, 7)], threshold)
+    marked = mark_duplicates([judged(0, 7), judged(1, 7)], Rule(name="duplicates", drop_above=1.0))
     assert outcome(marked) == {0: (True, 0.0), 1: (True, 1.0)}
-
-
-def test_by_default_copies_are_dropped():
-    assert duplicate_threshold(Job()).reasons(1.0)
-    assert not duplicate_threshold(Job()).reasons(0.0)
 
 
 @given(contents=st.lists(st.integers(0, 3), max_size=8), order=st.randoms(use_true_random=False))

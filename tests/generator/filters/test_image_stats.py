@@ -10,11 +10,11 @@ from hypothesis.extra import numpy as hnp
 
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.filters.image_stats import DEFAULT, SCORES, ImageStats, bar_share, statistics
+from medim_forge.generator.filters.image_stats import KIND, ImageStats, bar_share, statistics
 from medim_forge.generator.phantoms import draw
 from tests.doubles.bare_pairs import Rule, a_pair, noise
 
-BY_DEFAULT = ImageStats.of(DEFAULT)
+BY_DEFAULT = ImageStats.of(KIND.default)
 IMAGES = st.one_of(
     hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)),
     hnp.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3))),
@@ -119,7 +119,7 @@ def test_named_without_a_threshold_blank_images_are_scored_and_kept():
 )
 def test_wrong_options_are_refused_by_name(options):
     with pytest.raises(SpecError, match=next(iter(options))):
-        ImageStats.of(Rule(name="image_stats", options=options))
+        KIND.filter_of(Rule(name="image_stats", options=options))
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)])
@@ -133,7 +133,7 @@ def test_any_image_gets_every_score_without_being_changed(image, pathology):
     before = image.copy()
     pair = a_pair(image=image, domain="pathology" if pathology else "chest_xray")
     verdict = BY_DEFAULT.judge(pair)
-    assert tuple(verdict.scores) == SCORES
+    assert tuple(verdict.scores) == tuple(KIND.scores)
     assert np.array_equal(image, before)
     assert repr(BY_DEFAULT.judge(pair)) == repr(verdict)
     assert 0 <= verdict.scores["image_stats"] <= 1

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import RowError, SpecError
-from medim_forge.generator.filters import FILTERS, SCORES, build_judge, score_names
+from medim_forge.generator.filters import FILTERS, build_judge, score_names
 from medim_forge.generator.filters.threshold import stored
 from tests.doubles.bare_pairs import REPORT, Job, Rule, a_pair
 
+SCORES = score_names(Job())
 STRICT = Job(
     filters=(
         Rule(name="agreement", drop_below=0.05),
@@ -35,7 +36,7 @@ def test_a_good_pair_is_kept_with_all_scores_and_labels():
     assert verdict.kept
     assert not verdict.reasons
     assert tuple(verdict.scores) == SCORES
-    assert set(verdict.labels) == {"findings_report", "pixels_sha256", "report_sha256"}
+    assert set(verdict.labels) == {"findings_report"}
 
 
 def test_score_names_are_unique_and_the_same_for_every_job():

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from medim_forge.generator.filters.labels import DEFAULT, SCORES, Labels
+from medim_forge.generator.filters.labels import KIND
+from medim_forge.generator.filters.labels import labels as label_scores
 from medim_forge.generator.filters.observations import OBSERVATIONS, contradictions, labels, mentions
 from medim_forge.generator.phantoms import draw, sentences
 from medim_forge.generator.phantoms.chest_report import GRAMMAR
@@ -84,8 +85,8 @@ def test_contradictions_name_what_is_asserted_and_denied(text, clashing):
 
 
 def test_labels_are_columns_with_nothing_where_nothing_is_said():
-    scores = Labels.of(DEFAULT).judge(a_pair(report="Large effusion. No pneumothorax. Possible edema.")).scores
-    assert tuple(scores) == SCORES
+    scores = label_scores(a_pair(report="Large effusion. No pneumothorax. Possible edema."))
+    assert tuple(scores) == tuple(KIND.scores)
     assert len(OBSERVATIONS) == 14
     assert (scores["labels"], scores["label_pleural_effusion"], scores["label_pneumothorax"]) == (1, 1, 0)
     assert scores["label_edema"] == -1
@@ -93,4 +94,4 @@ def test_labels_are_columns_with_nothing_where_nothing_is_said():
 
 
 def test_pathology_has_no_chest_labels():
-    assert all(map(math.isnan, Labels.of(DEFAULT).judge(a_pair(domain="pathology")).scores.values()))
+    assert all(map(math.isnan, label_scores(a_pair(domain="pathology")).values()))

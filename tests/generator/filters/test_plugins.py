@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from medim_forge.generator.errors import RowError, SpecError
-from medim_forge.generator.filters import SCORES, build_decide, build_filters, build_judge, score_names
+from medim_forge.generator.filters import build_decide, build_filters, build_judge, score_names
 from medim_forge.generator.jobspec.load import parse_spec
 from tests.doubles.bare_pairs import Job, Rule, a_pair, noise
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "clip_judge"
+SCORES = score_names(Job())
 ODD = """
 def open_judge(options):
     def judge(pair):

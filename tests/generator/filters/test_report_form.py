@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.filters.report_form import DEFAULT, SCORES, ReportForm, form_scores, repeats
+from medim_forge.generator.filters.report_form import KIND, ReportForm, form_scores, repeats
 from medim_forge.generator.phantoms import DOMAINS, draw
 from tests.doubles.bare_pairs import REPORT, Rule, a_pair
 
-BY_DEFAULT = ReportForm.of(DEFAULT)
+BY_DEFAULT = ReportForm.of(KIND.default)
 STRICT = ReportForm.of(Rule(name="report_form", options={"grammar": True}))
 
 
@@ -101,14 +101,14 @@ def test_length_outside_its_bounds_lowers_the_score_in_proportion():
 )
 def test_wrong_options_are_refused_by_name(options):
     with pytest.raises(SpecError, match=next(iter(options))):
-        ReportForm.of(Rule(name="report_form", options=options))
+        KIND.filter_of(Rule(name="report_form", options=options))
 
 
 @given(report=st.text() | st.lists(st.sampled_from([REPORT, "No effusion.", "___", "12345678", "\n"])).map(" ".join))
 def test_any_text_gets_every_score_within_bounds(report):
     pair = a_pair(report=report)
     verdict = STRICT.judge(pair)
-    assert tuple(verdict.scores) == SCORES
+    assert tuple(verdict.scores) == tuple(KIND.scores)
     assert verdict == STRICT.judge(pair)
     assert all(math.isfinite(score) for score in verdict.scores.values())
     assert all(0 <= score <= 1 for name, score in verdict.scores.items() if name != "report_words")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medim_forge.generator.errors import SpecError, StoreError
-from medim_forge.generator.filters import SCORES, build_decide, build_filters
+from medim_forge.generator.filters import build_decide, build_filters, score_names
 from medim_forge.generator.finalise.refilter import refilter
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.inputs.words import LARGEST, build_judge
@@ -14,6 +14,7 @@ from tests.doubles.bare_pairs import Job, Rule, a_pair
 from tests.doubles.toy_jobs import made
 from tests.doubles.toy_replica import PARTS, toy_job
 
+SCORES = score_names(Job())
 KEY = "filters.nonwords.options.lexicon"
 
 

@@ -23,8 +23,8 @@ from PIL import Image
 
 from benchmarks.context import context, deliver, parser
 from medim_forge.generator.dataset.provenance import Provenance, provenance_of
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.jobspec.load import parse_spec
-from medim_forge.generator.jobspec.sections import DicomSection
 from medim_forge.generator.phantoms import DOMAINS, OPENING, draw
 from medim_forge.generator.records import Domain, Judged, Pair, PairRequest, Prompt, ReplicaFacts, Shard, Verdict
 from medim_forge.generator.similarity import sign

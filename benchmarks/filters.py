@@ -23,7 +23,7 @@ from benchmarks.planted import PLANT
 from benchmarks.scoring import TASKS, share
 from medim_forge.generator.filters import build_filters
 from medim_forge.generator.filters.agreement import both_ways
-from medim_forge.generator.jobspec.sections import FilterSection
+from medim_forge.generator.jobspec import FilterSection
 from medim_forge.generator.phantoms import OPENING, draw, read_findings
 from medim_forge.generator.records import Domain, Pair, PairRequest, Prompt
 from medim_forge.generator.similarity.nearest import NearIndex

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.context import context, deliver, parser
 from medim_forge.generator.evaluation import TASKS, run
 from medim_forge.generator.events import JobEvent
-from medim_forge.generator.jobspec.load import EvaluateSpec, parse_spec
+from medim_forge.generator.jobspec import EvaluateSpec, parse_spec
 from medim_forge.generator.phantoms import DOMAINS
 
 SEEDS = [101, 102]

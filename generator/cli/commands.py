@@ -12,8 +12,7 @@ import typer
 from medim_forge import __version__
 from medim_forge.generator.errors import DrainedError, MedimError, QuarantineError, SpecError
 from medim_forge.generator.files import is_url
-from medim_forge.generator.jobspec import GenerateSpec, JobSpec, load_spec
-from medim_forge.generator.jobspec.load import AugmentSpec, EvaluateSpec, TrainSpec
+from medim_forge.generator.jobspec import AugmentSpec, EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, load_spec
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from medim_forge.generator.errors import ResourceError
-from medim_forge.generator.jobspec.sections import ComputeSection
+from medim_forge.generator.jobspec import ComputeSection
 
 
 def fitting_replicas(compute: ComputeSection, available: Mapping[str, float]) -> int:

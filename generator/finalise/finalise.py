@@ -19,9 +19,7 @@ from medim_forge.generator.finalise.manifest import MANIFEST, manifest_head, rea
 from medim_forge.generator.finalise.privacy_note import PRIVACY, current_privacy
 from medim_forge.generator.finalise.tally import shard_records, tally
 from medim_forge.generator.finalise.view import LEFT_OUT, DataView, build_data_view
-from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.jobspec.balance import BalanceSection
-from medim_forge.generator.jobspec.sections import FilterSection
+from medim_forge.generator.jobspec import BalanceSection, FilterSection, GenerateSpec
 from medim_forge.generator.plan import Plan, stored_plan
 from medim_forge.generator.plan.rounds import round_name
 from medim_forge.generator.records import FileRecord, ReplicaFacts

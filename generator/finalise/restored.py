@@ -18,7 +18,7 @@ from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.png import decode_png
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.files import sha256_hex
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.records import FileRecord, Pair, PairRequest, Prompt
 from medim_forge.generator.writers.dicom.archive import IMAGE_FILE
 from medim_forge.generator.writers.uids import pair_uids

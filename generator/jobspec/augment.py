@@ -9,15 +9,15 @@ from pydantic import Field, model_validator
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec.explain import validated
+from medim_forge.generator.jobspec.fields import Count, DrawnDomain, Section, Seed, Share, Text
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.header import JobHeader
-from medim_forge.generator.jobspec.sections import Count, DrawnDomain, FolderSection, Section, Seed, Text
+from medim_forge.generator.jobspec.output import FolderSection
 
 Arm = Literal["real", "real_synthetic", "real_shuffled", "real_duplicated"]
 ARMS: tuple[Arm, ...] = ("real", "real_synthetic", "real_shuffled", "real_duplicated")
 # Training and validation phantoms of the embedded checkpoint have lower seeds.
 UNSEEN_SEEDS = 2_000_000_000_000
-Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 
 

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from medim_forge.generator.jobspec.sections import Count, DomainName, Section, Text
-
-Label = Literal[
-    "no_finding",
-    "enlarged_cardiomediastinum",
-    "cardiomegaly",
-    "lung_lesion",
-    "lung_opacity",
-    "edema",
-    "consolidation",
-    "pneumonia",
-    "atelectasis",
-    "pneumothorax",
-    "pleural_effusion",
-    "pleural_other",
-    "fracture",
-    "support_devices",
-]
+from medim_forge.generator.jobspec.fields import Count, DomainName, Label, Section, Text, named_twice
 
 
 class QuotaSection(Section):
@@ -84,14 +67,12 @@ class BalanceSection(Section):
 
     @model_validator(mode="after")
     def _each_kind_once(self) -> BalanceSection:
-        names = [str(one) for one in self.quotas]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"quotas names {', '.join(twice)} twice; give both bounds in one entry")
-        for one in self.quotas:
-            if one.kept is not None and one.kept > self.budget:
-                raise ValueError(f"quotas: {one}: kept = {one.kept} is above budget = {self.budget}")
-        prompts = sum(one.kept or 0 for one in self.quotas if one.prompt is not None)
+        if twice := named_twice([str(quota) for quota in self.quotas]):
+            raise ValueError(f"quotas names {twice} twice; give both bounds in one entry")
+        for quota in self.quotas:
+            if quota.kept is not None and quota.kept > self.budget:
+                raise ValueError(f"quotas: {quota}: kept = {quota.kept} is above budget = {self.budget}")
+        prompts = sum(quota.kept or 0 for quota in self.quotas if quota.prompt is not None)
         if prompts > self.budget:
             raise ValueError(f"quotas of prompts want {prompts} pairs in all, above budget = {self.budget}")
         return self

@@ -7,16 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.jobspec.compute import ComputeSection
+from medim_forge.generator.jobspec.fields import Count, Section, Seed
 from medim_forge.generator.jobspec.header import JobHeader
-from medim_forge.generator.jobspec.sections import (
-    ComputeSection,
-    Count,
-    FolderSection,
-    ModelSection,
-    SamplingSection,
-    Section,
-    Seed,
-)
+from medim_forge.generator.jobspec.output import FolderSection
+from medim_forge.generator.jobspec.sampling import ModelSection, SamplingSection
 
 
 class ProbeSection(Section):

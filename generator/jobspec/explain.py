@@ -42,10 +42,10 @@ def explain(error: ValidationError, model: type[BaseModel], source: str) -> str:
 def _line(details: ErrorDetails, model: type[BaseModel]) -> str:
     """The sentence for one mistake."""
     models, key = _resolve(model, details["loc"])
-    known = sorted({name for one in models for name in one.model_fields})
+    known = sorted({name for holder in models for name in holder.model_fields})
     given, kind = details["input"], details["type"]
     if kind == "extra_forbidden":
-        listed = ", ".join(name for one in models for name in one.model_fields)
+        listed = ", ".join(name for holder in models for name in holder.model_fields)
         return f"{key} is not a known key{suggestion(str(details['loc'][-1]), known)}. Known: {listed}."
     if kind == "missing":
         return f"{key} is missing; add it."
@@ -100,13 +100,13 @@ def _resolve(model: type[BaseModel], location: Location) -> tuple[list[type[Base
         if isinstance(part, int):
             key += f"[{part}]"
             continue
-        tagged = [one for one in models if part in _tags(one)]
-        if tagged and not any(part in one.model_fields for one in models):
+        tagged = [holder for holder in models if part in _tags(holder)]
+        if tagged and not any(part in holder.model_fields for holder in models):
             models = tagged
             continue
         key += f".{part}" if key else part
         if position < len(location) - 1:
-            fields = [one.model_fields[part] for one in models if part in one.model_fields]
+            fields = [holder.model_fields[part] for holder in models if part in holder.model_fields]
             models = [inner for field in fields for inner in _models_in(field.annotation)]
     return models, key
 

@@ -9,17 +9,13 @@ from pydantic import Field, model_validator
 from medim_forge.generator.domains import DOMAINS, SCALE_KEYS
 from medim_forge.generator.filters import kind_of
 from medim_forge.generator.jobspec.balance import BalanceSection
+from medim_forge.generator.jobspec.compute import ComputeSection
+from medim_forge.generator.jobspec.fields import IsoDate, named_twice
+from medim_forge.generator.jobspec.filters import FilterSection
 from medim_forge.generator.jobspec.header import JobHeader
-from medim_forge.generator.jobspec.inputs import FileInputs, InputsSection
-from medim_forge.generator.jobspec.sections import (
-    ComputeSection,
-    FilterSection,
-    IsoDate,
-    ModelSection,
-    OutputSection,
-    PromptSection,
-    SamplingSection,
-)
+from medim_forge.generator.jobspec.inputs import FileInputs, InputsSection, PromptSection
+from medim_forge.generator.jobspec.output import OutputSection
+from medim_forge.generator.jobspec.sampling import ModelSection, SamplingSection
 from medim_forge.generator.phantoms import FIELD_CM
 from medim_forge.generator.records import Task
 
@@ -94,15 +90,13 @@ class GenerateSpec(JobHeader):
 
     @model_validator(mode="after")
     def _each_filter_once(self) -> GenerateSpec:
-        names = [one.name for one in self.filters]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"filters names {', '.join(twice)} twice; give both bounds in one entry")
+        if twice := named_twice([section.name for section in self.filters]):
+            raise ValueError(f"filters names {twice} twice; give both bounds in one entry")
         return self
 
     @model_validator(mode="after")
     def _balance_can_be_met(self) -> GenerateSpec:
-        again = [one.name for one in self.filters if one.action == "regenerate"]
+        again = [section.name for section in self.filters if section.action == "regenerate"]
         if self.balance is None:
             if again:
                 raise ValueError(

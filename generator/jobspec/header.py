@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr
 
-from medim_forge.generator.jobspec.sections import Section, Seed
+from medim_forge.generator.jobspec.fields import Section, Seed
 
 
 class JobHeader(Section):

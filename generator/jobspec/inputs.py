@@ -1,4 +1,4 @@
-"""The sections that say where given reports or images come from."""
+"""The sections `prompts` and `inputs`: what is asked for, or where given reports or images come from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.jobspec.sections import Count, DomainName, DrawnDomain, Section, Seed, Text
+from medim_forge.generator.jobspec.fields import Count, DomainName, DrawnDomain, Section, Seed, Text
+
+
+class PromptSection(Section):
+    """What to ask for, and how many pairs of it.
+
+    Attributes:
+        domain: what kind of image.
+        text: visible opening words of the report; None takes the domain's own opening, and an empty one gives none.
+        findings: finding names; each adds its sentence to the opening.
+        pairs: how many.
+    """
+
+    domain: DomainName
+    text: str | None = None
+    findings: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    pairs: Count
 
 
 class PhantomInputs(Section):

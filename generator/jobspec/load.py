@@ -16,20 +16,6 @@ from medim_forge.generator.jobspec.explain import validated
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.train import TrainSpec
 
-__all__ = [
-    "KINDS",
-    "AugmentSpec",
-    "EvaluateSpec",
-    "GenerateSpec",
-    "JobSpec",
-    "TrainSpec",
-    "find_job",
-    "load_spec",
-    "parse_spec",
-    "to_yaml",
-]
-
-
 JobSpec = GenerateSpec | TrainSpec | AugmentSpec | EvaluateSpec
 KINDS: Mapping[str, type[JobSpec]] = {
     "generate": GenerateSpec,

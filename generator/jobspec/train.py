@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from medim_forge.generator.errors import suggestion
+from medim_forge.generator.jobspec.fields import Count, Section, Share
 from medim_forge.generator.jobspec.header import JobHeader
-from medim_forge.generator.jobspec.sections import Count, FolderSection, Section
+from medim_forge.generator.jobspec.output import FolderSection
 from medim_forge.generator.phantoms import DOMAINS
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _one_of_each(numbers: dict[str, int]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError, suggestion
-from medim_forge.generator.jobspec.sections import PromptSection
+from medim_forge.generator.jobspec import PromptSection
 from medim_forge.generator.phantoms import FINDINGS, GRAMMARS, Sentence, read_findings
 from medim_forge.generator.records import Domain, Prompt
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.filters import SCORE_PREFIX
 from medim_forge.generator.filters.observations import OBSERVATIONS
-from medim_forge.generator.jobspec.balance import QuotaSection
+from medim_forge.generator.jobspec import QuotaSection
 from medim_forge.generator.phantoms import FINDINGS
 from medim_forge.generator.plan.plan import Plan
 from medim_forge.generator.records import Domain

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.filters.observations import labels, mentions
-from medim_forge.generator.jobspec.balance import QuotaSection
+from medim_forge.generator.jobspec import QuotaSection
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.plan import deal
 from medim_forge.generator.plan.prompts import compose

@@ -19,7 +19,7 @@ from pydicom.uid import (
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.domains import DOMAINS
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import FIELD_CM
 from medim_forge.generator.records import Domain
 from medim_forge.generator.writers.dicom.view import View, stated_view

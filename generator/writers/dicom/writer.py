@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.errors import RowError
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.records import FileRecord, Judged, Pair, Quarantined, Shard
 from medim_forge.generator.writers.dicom.archive import IMAGE_FILE, REPORT_FILE, Item, write_objects
 from medim_forge.generator.writers.dicom.encode import TRANSFER_SYNTAXES, encode_dicom

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from medim_forge.generator.audit.dicom_structure import structure_problems
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import make_pair, make_provenance
 

@@ -15,7 +15,7 @@ from medim_forge.generator.cli.text import verified_text
 from medim_forge.generator.dataset.png import encode_png
 from medim_forge.generator.errors import StoreError, VerifyError
 from medim_forge.generator.files import file_record
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.store.protocol import shard_folder
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import finish_tiny, make_pair, make_provenance, make_spec

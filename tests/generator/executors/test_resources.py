@@ -4,7 +4,7 @@ import pytest
 
 from medim_forge.generator.errors import ResourceError
 from medim_forge.generator.executors.resources import fitting_replicas
-from medim_forge.generator.jobspec.sections import ComputeSection
+from medim_forge.generator.jobspec import ComputeSection
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.cli import commands as cli
 from medim_forge.generator.dataset.png import encode_png
 from medim_forge.generator.errors import StoreError, VerifyError
+from medim_forge.generator.jobspec import SamplingSection
 from medim_forge.generator.jobspec.generate import GenerateSpec
-from medim_forge.generator.jobspec.sections import SamplingSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.replica.load import load_replica

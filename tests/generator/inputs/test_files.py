@@ -18,7 +18,7 @@ from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.inputs.dicom import read_dicom
 from medim_forge.generator.inputs.load import load_inputs
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan.plan import make_plan, plan_record
 from medim_forge.generator.writers.dicom.writer import DicomWriter

@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.inputs import FilePairs, GivenPair, Unreadable, open_pairs
 from medim_forge.generator.inputs.dicom import read_dicom
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import make_pair, make_provenance

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.jobspec.sections import PromptSection
+from medim_forge.generator.jobspec import PromptSection
 from medim_forge.generator.phantoms import FINDINGS, GRAMMARS, OPENING, read_findings
 from medim_forge.generator.plan.prompts import check_prompts, compose
 

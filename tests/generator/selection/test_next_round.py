@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters.observations import OBSERVATIONS
@@ -122,7 +123,9 @@ def test_pairs_of_rounds_have_numbers_shards_and_requests_of_their_own(sizes, pl
 
 
 def test_labels_of_quotas_are_those_of_the_labeler():
-    assert set(QuotaSection.model_fields["label"].annotation.__args__[0].__args__) == set(OBSERVATIONS)
+    assert [QuotaSection(label=name, kept=1).label for name in OBSERVATIONS] == list(OBSERVATIONS)
+    with pytest.raises(ValidationError, match=r"Input should be no_finding, .*, support_devices"):
+        QuotaSection(label="effusion", kept=1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from medim_forge.generator.errors import InputError
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.writers.dicom.archive import beside, object_path, read_object, write_objects
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import make_judged, make_pair, make_provenance, make_shard

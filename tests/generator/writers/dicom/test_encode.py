@@ -10,7 +10,7 @@ import pytest
 from pydicom.pixels import get_decoder
 
 from medim_forge.generator.errors import RowError
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.writers.dicom.encode import TRANSFER_SYNTAXES
 from medim_forge.generator.writers.dicom.pixels import stored_pixels
 from medim_forge.generator.writers.dicom.writer import DicomWriter

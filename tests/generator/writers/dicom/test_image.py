@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from PIL import Image, ImageCms
 
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.writers.dicom.icc import SRGB
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import make_pair, make_provenance

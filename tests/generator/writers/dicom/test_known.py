@@ -6,7 +6,7 @@ import pydicom.uid as uids
 import pytest
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import DOMAINS
 from medim_forge.generator.writers.dicom.known import known
 from tests.doubles.pairs import make_provenance, make_spec

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.writers.dicom.encode import TRANSFER_SYNTAXES
 from medim_forge.generator.writers.dicom.pixels import stored_pixels
 from medim_forge.generator.writers.dicom.report import sections

@@ -13,7 +13,7 @@ import pytest
 from pydicom.uid import UID
 
 from medim_forge.generator.errors import RowError, SpecError
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.writers.dicom.pixels import stored_pixels
 from medim_forge.generator.writers.dicom.report import sections
 from medim_forge.generator.writers.dicom.writer import DicomWriter

@@ -1,0 +1,46 @@
+"""The section `compute`: what a job runs on, and how it treats failures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from medim_forge.generator.jobspec.fields import Count, Section
+
+
+class ComputeSection(Section):
+    """What the job runs on, and how it treats failures.
+
+    Attributes:
+        replicas: actors, each with its own copy of the weights.
+        gpus_per_replica: 0 for CPU, fractions share a GPU.
+        threads_per_replica: CPU threads of one replica; part of what makes the bytes.
+        pairs_per_shard: the unit of retry and commit.
+        shard_deadline_s: seconds after which a shard counts as hung.
+        placement_deadline_s: seconds without a place for any replica after which the job gives up.
+        max_retries: further attempts after a shard's first.
+        max_quarantined: rows that may fail for good before the job ends without `_SUCCESS`.
+    """
+
+    replicas: Count = 1
+    gpus_per_replica: Annotated[float, Field(ge=0)] = 0.0
+    threads_per_replica: Count = 1
+    pairs_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 32
+    shard_deadline_s: Annotated[float, Field(gt=0)] = 900.0
+    placement_deadline_s: Annotated[float, Field(gt=0)] = 60.0
+    max_retries: Annotated[int, Field(ge=0)] = 2
+    max_quarantined: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def shards_in_flight(self) -> int:
+        """Orders that one replica has at a time: with a GPU two, so that judging and writing overlap generating."""
+        return 2 if self.gpus_per_replica else 1
+
+    @model_validator(mode="after")
+    def _whole_or_shared(self) -> ComputeSection:
+        if self.gpus_per_replica > 1 and not self.gpus_per_replica.is_integer():
+            raise ValueError(
+                f"gpus_per_replica = {self.gpus_per_replica} is neither a whole number nor a share below 1"
+            )
+        return self

@@ -1,0 +1,67 @@
+"""What the keys of all job files are made of: strict, frozen sections, and the values that stand in several of them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticKnownError
+
+from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.filters.observations import OBSERVATIONS
+from medim_forge.generator.phantoms import DOMAINS as DRAWN
+
+MAX_SEED = 2**63 - 1
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan=False):
+    """A mapping of the job file: unknown keys and implicit conversions are errors."""
+
+
+def _to_date(value: object) -> object:
+    """The date that an ISO string writes; anything else is left to the type check."""
+    if isinstance(value, str):
+        return datetime.date.fromisoformat(value)
+    return value
+
+
+# YAML reads an unquoted 2026-11-23 as a date and a quoted one as text; both mean the same here.
+IsoDate = Annotated[datetime.date, BeforeValidator(_to_date)]
+
+
+def _word_of(known: Iterable[str]) -> BeforeValidator:
+    """A check that a value is one of a closed list of words, which may grow; pydantic says of others what they are."""
+
+    def check(value: object) -> object:
+        words = tuple(known)
+        if value not in words:
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(words)})
+        return value
+
+    return BeforeValidator(check)
+
+
+def _drawn_domain(name: str) -> str:
+    if name not in DRAWN:
+        raise ValueError(f"has no phantoms; they are drawn of {' and '.join(DRAWN)}")
+    return name
+
+
+# A row of the table of domains.
+DomainName = Annotated[str, _word_of(DOMAINS)]
+# One that phantoms are drawn of.
+DrawnDomain = Annotated[DomainName, AfterValidator(_drawn_domain)]
+# A CheXpert observation.
+Label = Annotated[str, _word_of(OBSERVATIONS)]
+
+
+def named_twice(names: Sequence[str]) -> str:
+    """The names that occur more than once, sorted and separated by commas; empty where all differ."""
+    return ", ".join(sorted({name for name in names if names.count(name) > 1}))

@@ -90,6 +90,7 @@ def test_real_sets_share_no_phantom_with_each_other_or_with_training(tmp_path, m
     assert min(seen) >= UNSEEN_SEEDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", FINDINGS)
 def test_a_run_writes_tables_plot_and_verdict_and_the_same_bytes_again(tmp_path, monkeypatch, domain):
     phantoms_as_synthetic(monkeypatch)

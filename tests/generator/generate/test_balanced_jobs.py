@@ -82,6 +82,7 @@ def plan_report(spec, row):
     return next(one.given_report for one in loaded.requests if one.pair_index == place)
 
 
+@pytest.mark.slow
 def test_quotas_of_findings_labels_and_prompts_are_met_in_data(tmp_path):
     quotas = [*QUOTAS["quotas"], {"label": "pneumothorax", "kept": 6}]
     spec = toy_job(
@@ -162,6 +163,7 @@ def test_a_filter_that_only_counts_drops_nothing_and_says_how_many_it_would_have
     assert read_manifest(store_at(counting.output.dir))["flagged"] == {"agreement<0.5": dropped}
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_made_are_not_replaced_and_those_of_rounds_are_not_tried_for_ever(tmp_path):
     allowed = {"max_retries": 0, "max_quarantined": 9}
     spec = toy_job(tmp_path, filters=AGAIN, balance={"budget": 80}, compute=allowed)
@@ -203,7 +205,8 @@ def test_a_place_holds_one_pair_even_where_a_batch_of_tries_gives_several(tmp_pa
     assert result.counts.pairs == 8 + 16
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
 def test_a_bound_that_moves_with_its_controls_never_leaves_a_place_with_two_pairs(tmp_path, seed):
     rule = {"name": "agreement", "options": {"max_false_positives": 0.3}, "action": "regenerate"}
     prompts = [{"domain": "chest_xray", "pairs": 40}]
@@ -241,6 +244,7 @@ def test_other_quotas_are_applied_to_a_finished_dataset_without_its_inputs(tmp_p
     verify(spec.output.dir)
 
 
+@pytest.mark.slow
 def test_the_census_is_that_of_the_data_view_whatever_the_policy(tmp_path):
     filters = [
         {"name": "agreement", "drop_below": -0.8, "options": {"max_false_positives": 0.6}, "action": "regenerate"},

@@ -147,6 +147,7 @@ def test_a_lost_round_file_is_mended_as_the_error_says(finished, lost, said):
     assert content_of(out) == expected
 
 
+@pytest.mark.slow
 def test_no_round_follows_from_a_dataset_that_too_many_rows_are_missing_from(tmp_path):
     def job(name):
         made = {"filters": AGAIN, "balance": {"budget": 80}, "compute": {"max_retries": 0}}

@@ -89,6 +89,7 @@ def test_a_backbone_run_that_was_stopped_ends_with_the_same_weights(sizes, data,
     assert not same(tmp_path / "whole", tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_the_backbone_learns(sizes, data, tmp_path):
     lines = []
     train_backbone(sizes, plan(45, rate=5e-3), data, data, tmp_path, "cpu", lines.append)

@@ -28,7 +28,7 @@ from medim_forge.generator.plan.strata import Stratum
 from medim_forge.generator.records import FileRecord
 from medim_forge.generator.selection import ViewPolicy
 from medim_forge.generator.selection.rows import judged_table
-from medim_forge.generator.selection.select import Selection, remembering
+from medim_forge.generator.selection.select import Selection, seen_contents
 from medim_forge.generator.store import SUCCESS, Store, shard_name
 from medim_forge.generator.writers.parquet import open_parquet
 
@@ -95,7 +95,7 @@ def build_data_view(
     draft = store.new_attempt(0, 0)
     objects = RestoredObjects(provenance, plan.spec.output.dicom, draft / "objects" / RESTORED)
     try:
-        with remembering(draft) as seen:
+        with seen_contents(draft) as seen:
             schema, chosen = pairs_schema(provenance), Selection(policy or ViewPolicy(), plan, seen)
             with pq.ParquetWriter(draft / LEFT_OUT, _LEFT_OUT_SCHEMA, compression="zstd") as left_out:
                 rows = _chosen_rows(store, plan.shards, schema, chosen, objects, left_out)

@@ -1,4 +1,4 @@
-"""A look at what is committed: how many pairs of each kind there are, and which places are still open."""
+"""What is committed: how many pairs of each kind there are, and which places are still open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, stratum_of
 from medim_forge.generator.selection.policy import view_policy
 from medim_forge.generator.selection.rows import control_rows
-from medim_forge.generator.selection.select import Outcome, Selection, remembering
+from medim_forge.generator.selection.select import Outcome, Selection, seen_contents
 from medim_forge.generator.store import Store, shard_name
 
 _COLUMNS = ("image_sha256", "report")
@@ -44,51 +44,50 @@ class Census:
 
 
 def take_census(store: Store, plan: Plan) -> Census:
-    """A look at every committed shard, under the filters of the job; images are not read."""
+    """What the committed shards hold under the filters of the job; images are not read."""
     policy = view_policy(plan.spec, control_rows(store, plan.shards))
     quotas = plan.spec.balance.quotas if plan.spec.balance else ()
-    census, taken, again = Census(), np.zeros(plan.planned, np.bool_), np.zeros(plan.planned, np.bool_)
+    census, filled, wanted = Census(), np.zeros(plan.planned, np.bool_), np.zeros(plan.planned, np.bool_)
     if plan.spec.inputs is not None:
-        census.sources = {stratum_of(one, plan): np.zeros(plan.planned, np.bool_) for one in quotas}
+        census.sources = {stratum_of(quota, plan): np.zeros(plan.planned, np.bool_) for quota in quotas}
     draft = store.new_attempt(0, 0)
     try:
-        with remembering(draft) as seen:
+        with seen_contents(draft) as seen:
             selection = Selection(policy, plan, seen)
             for row, kept in _rows(store, plan, near=policy.near is not None):
-                if row["stage"] != "filter":
-                    _note(row, plan, again, wanted=False)  # what cannot be made is not tried again
-                    continue
-                outcome = selection.decide(row, kept=kept)
-                _note(row, plan, again, wanted=outcome.again)
-                _note(row, plan, taken, wanted=outcome.taken, lasting=True)
-                _count(row, plan, outcome, census)
+                outcome = selection.decide(row, kept=kept) if row["stage"] == "filter" else None
+                place = plan.replaced(row["pair_index"])
+                if place is not None:
+                    # A place is filled by any row that is taken. Whether it is tried again, its last row says: one that
+                    # could not be made does not ask for it.
+                    filled[place] |= outcome is not None and outcome.taken
+                    wanted[place] = outcome is not None and outcome.regenerate
+                if outcome is not None:
+                    _count(row, plan, outcome, census)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    census.data, census.open = selection.data, np.flatnonzero(again & ~taken).astype(np.int64)
+    census.data, census.open = selection.data, np.flatnonzero(wanted & ~filled).astype(np.int64)
     return census
-
-
-def _note(
-    row: dict[str, Any], plan: Plan, of_places: NDArray[np.bool_], *, wanted: bool, lasting: bool = False
-) -> None:
-    """Says it of the place that a row may stand in: the last row's word counts, or any row's where it is `lasting`."""
-    place = plan.replaced(row["pair_index"])
-    if place is not None and not (lasting and of_places[place]):
-        of_places[place] = wanted
 
 
 def _count(row: dict[str, Any], plan: Plan, outcome: Outcome, census: Census) -> None:
     """The row is counted by what its quota is made from: its entry or its input."""
-    for one in outcome.strata:
-        if one in census.sources:
-            census.sources[one][plan.origin(row["pair_index"])] = True
+    for stratum in outcome.strata:
+        if stratum in census.sources:
+            census.sources[stratum][plan.origin(row["pair_index"])] = True
     entry = plan.entry(row["pair_index"])
     if outcome.taken and entry is not None:
-        census.yields.update((entry, one) for one in outcome.strata)
+        census.yields.update((entry, stratum) for stratum in outcome.strata)
 
 
 def _rows(store: Store, plan: Plan, *, near: bool) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Every row in order, without its image, and whether its shard kept it; `near` for what near-copies are told by."""
+    """Every row in order, without its image, and whether its shard kept it.
+
+    Args:
+        store: of the dataset.
+        plan: of the job.
+        near: whether the columns by which near-copies are compared are read too.
+    """
     scores = [SCORE_PREFIX + name for name in score_names(plan.spec)]
     names = list(dict.fromkeys([*STRATUM_COLUMNS, *_COLUMNS, *(_NEAR_COLUMNS if near else ()), *scores]))
     tables = store.handles(

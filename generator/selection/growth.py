@@ -72,6 +72,7 @@ class Growth:
 def _said(plan: Plan, census: Census) -> str:
     """One line about the last round."""
     last = plan.rounds[-1]
-    short = [f"{one.name} has {one.data} of {one.kept}" for one in quota_results(plan, census.data) if not one.met]
+    unmet = (quota for quota in quota_results(plan, census.data) if not quota.met)
+    short = [f"{quota.name} has {quota.data} of {quota.kept}" for quota in unmet]
     again = [f"{last.replacements} in the place of dropped ones"] if last.replacements else []
     return f"round {last.number}: {len(last.repeats)} pairs more; {', '.join([*again, *short])}"

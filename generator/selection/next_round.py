@@ -1,6 +1,6 @@
-"""What a job has to make beyond its plan: a look at all that is committed, and the round that follows from it.
+"""The round that a job has to make next: it follows from what is committed.
 
-Both depend on the committed shards alone, in order of `pair_index`: not on replicas, faults or time.
+It depends on the committed shards alone, in order of `pair_index`, and not on replicas, faults or time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def may_grow(plan: Plan) -> bool:
     balance = plan.spec.balance
     if balance is None or balance.budget <= plan.pairs:
         return False
-    return any(one.kept for one in balance.quotas) or any(one.action == "regenerate" for one in plan.spec.filters)
+    return any(quota.kept for quota in balance.quotas) or any(rule.action == "regenerate" for rule in plan.spec.filters)
 
 
 def next_round(plan: Plan, census: Census) -> Plan | None:
@@ -60,8 +60,10 @@ def next_round(plan: Plan, census: Census) -> Plan | None:
     if left <= 0:
         return None
     tries = _tries(plan)
+    # Open places that may be tried once more, and then what quotas lack, as far as the budget goes.
     again = census.open[tries[census.open] < balance.tries][:left]
     added = _mixed(_shared(_extras(plan, census, left), min(left - len(again), plan.pairs)))
+    # What the last batch has room for.
     spare = min(-(len(again) + len(added)) % plan.spec.sampling.batch_size, left - len(again) - len(added))
     if len(added):
         added = np.concatenate([added, np.resize(added, spare)])
@@ -73,7 +75,7 @@ def next_round(plan: Plan, census: Census) -> Plan | None:
 
 def _tries(plan: Plan) -> NDArray[np.int64]:
     """How often each planned pair has been made in its own place, the first time included."""
-    again = [one.repeats[: one.replacements] for one in plan.rounds]
+    again = [added.repeats[: added.replacements] for added in plan.rounds]
     return 1 + np.bincount(np.concatenate([np.empty(0, np.int64), *again]), minlength=plan.planned)
 
 
@@ -85,14 +87,14 @@ def _further(places: NDArray[np.int64], room: NDArray[np.int64], count: int) -> 
 
 def _shared(extras: list[Extra], room: int) -> list[Extra]:
     """The extras cut to so many pairs in all, each in proportion to what it wants; the first ones get what is over."""
-    wanted = sum(len(one.repeats) for one in extras)
+    wanted = sum(len(extra.repeats) for extra in extras)
     if wanted <= room:
         return extras
-    counts = [len(one.repeats) * room // wanted for one in extras]
+    counts = [len(extra.repeats) * room // wanted for extra in extras]
     for place in range(room - sum(counts)):
         counts[place] += 1
-    cut = (Extra(quota=one.quota, repeats=one.repeats[:count]) for one, count in zip(extras, counts, strict=True))
-    return [one for one in cut if len(one.repeats)]
+    cut = (Extra(quota=extra.quota, repeats=extra.repeats[:count]) for extra, count in zip(extras, counts, strict=True))
+    return [extra for extra in cut if len(extra.repeats)]
 
 
 def _extras(plan: Plan, census: Census, left: int) -> list[Extra]:
@@ -107,8 +109,8 @@ def _extras(plan: Plan, census: Census, left: int) -> list[Extra]:
         wanted = lacking + math.isqrt(max(lacking, 0)) - expected[stratum]
         if lacking <= 0 or wanted <= 0:
             continue
-        of = _of_prompts if plan.spec.inputs is None else _of_inputs
-        repeats = of(plan, census, stratum, wanted, expected)
+        repeats_of = _of_prompts if plan.spec.inputs is None else _of_inputs
+        repeats = repeats_of(plan, census, stratum, wanted, expected)
         successes = census.data[stratum]
         if not successes and RULE_OF_THREE * left < plan.pairs:
             continue  # so many tries without one success: what is left will hardly bring one
@@ -124,6 +126,7 @@ def _of_prompts(
 ) -> NDArray[np.int64]:
     """So many more pairs of the entry that yields most as are likely to do; `expected` learns what else they bring."""
     tried, full = plan.entries(), _full(plan, census)
+    # The rate of an entry is its share of successes so far, with what was expected of it counted as one more pair.
     rates = {
         entry: (census.yields[entry, stratum] + prior) / (tried[entry] + 1)
         for entry in range(len(plan.spec.prompts))
@@ -133,9 +136,11 @@ def _of_prompts(
         return np.empty(0, np.int64)
     best = max(rates, key=lambda entry: (rates[entry], -entry))
     count = min(math.ceil(wanted / rates[best]), plan.pairs)
+    # These pairs will be of other strata too, as often as the entry's pairs have been so far.
     for (entry, other), made in census.yields.items():
         if entry == best:
             expected[other] += int(count * made / tried[best])
+    # The entry's planned pairs are repeated in turn, from the one after the last that was tried.
     planned = plan.of_entry(best)
     return np.resize(np.roll(planned, -(tried[best] % len(planned))), count)
 
@@ -143,9 +148,12 @@ def _of_prompts(
 def _full(plan: Plan, census: Census) -> set[int]:
     """The entries of which `data/` may hold no more pairs."""
     assert plan.spec.balance is not None
-    quotas = [one for one in plan.spec.balance.quotas if one.prompt is not None and one.at_most is not None]
-    full = (one for one in quotas if census.data[stratum_of(one, plan)] >= (one.at_most or 0))
-    return {one.prompt for one in full if one.prompt is not None}
+    return {
+        quota.prompt
+        for quota in plan.spec.balance.quotas
+        if quota.prompt is not None and quota.at_most is not None
+        if census.data[stratum_of(quota, plan)] >= quota.at_most
+    }
 
 
 def _prior(plan: Plan, entry: int, stratum: Stratum) -> float:
@@ -167,10 +175,11 @@ def _of_inputs(
     sources = np.flatnonzero(census.sources[stratum])
     if not len(sources):
         return np.empty(0, np.int64)
-    repeats = [one.repeats for one in plan.rounds]
+    repeats = [added.repeats for added in plan.rounds]
     tries = 1 + np.bincount(np.concatenate([np.empty(0, np.int64), *repeats]), minlength=plan.planned)[sources]
     rate = (census.data[stratum] + PRIOR) / (tries.sum() + 1)
     count = min(math.ceil(wanted / rate), plan.pairs)
+    # Some of these inputs have given pairs of other strata too.
     for other, of_other in census.sources.items():
         expected[other] += int(wanted * of_other[sources].mean())
     return np.resize(sources[np.argsort(tries, kind="stable")], count)
@@ -180,8 +189,8 @@ def _mixed(extras: list[Extra]) -> NDArray[np.int64]:
     """All of them, every stretch mixed in proportion."""
     if not extras:
         return np.empty(0, np.int64)
-    owner = deal([len(one.repeats) for one in extras])
+    owner = deal([len(extra.repeats) for extra in extras])
     mixed = np.empty(len(owner), np.int64)
-    for number, one in enumerate(extras):
-        mixed[owner == number] = one.repeats
+    for number, extra in enumerate(extras):
+        mixed[owner == number] = extra.repeats
     return mixed

@@ -1,6 +1,6 @@
-"""What a whole dataset decides about a pair, which no shard could: near-copies anywhere, false-positive rates.
+"""What only the whole dataset can decide about a pair: near-copies in any shard, and false-positive rates.
 
-Shards are never rewritten: these decisions shape `data/`. `medim refilter` gives other rules to the same shards.
+Shards are never rewritten: these decisions shape `data/`. `medim refilter` applies other rules to the same shards.
 """
 
 from __future__ import annotations
@@ -44,29 +44,29 @@ class Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Ruling:
     """What a policy says of a row.
 
     Attributes:
         reasons: why it is left out; empty when it may be taken.
-        again: a filter whose action is `regenerate` is among those that keep it out.
+        regenerate: whether a filter whose action is `regenerate` is among those that leave it out.
         flags: bounds that it does not meet, of filters whose action is `keep`.
-        signature: to be remembered if it is taken; None where nothing is compared.
+        signature: by which later rows are compared with it if it is taken; None where nothing is compared.
     """
 
     reasons: tuple[str, ...]
-    again: bool
+    regenerate: bool
     flags: tuple[str, ...] = ()
     signature: Signature | None = None
 
 
 @dataclass
 class ViewPolicy:
-    """Decides row by row, in order of `pair_index`; what was taken, later rows are compared with.
+    """Decides row by row, in order of `pair_index`. Later rows are compared with those that were taken.
 
     Attributes:
         decide: the rules on stored scores; None takes the verdict of the shard.
-        again: reasons of the rules whose action is `regenerate`, on stored scores; None for no such rule.
+        regenerate: reasons of the rules whose action is `regenerate`, on stored scores; None for no such rule.
         flags: reasons of the rules whose action is `keep`, on stored scores; None for no such rule.
         calibration: what mismatched pairs say, by domain; empty where the job asks for no rate.
         near: rows that were taken, and how like them a further one may be; None compares nothing.
@@ -74,18 +74,18 @@ class ViewPolicy:
     """
 
     decide: Decide | None = None
-    again: Decide | None = None
+    regenerate: Decide | None = None
     flags: Decide | None = None
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
     near: NearCopies | None = None
     actions: Mapping[str, Action] = field(default_factory=dict)
 
     @property
-    def copies_again(self) -> bool:
-        """Whether exact copies are made again."""
+    def regenerates_copies(self) -> bool:
+        """Whether other pairs are made in the place of exact copies."""
         return self.actions.get(DUPLICATES) == "regenerate"
 
-    def look(self, row: Mapping[str, Any], *, kept: bool) -> Look:
+    def ruling(self, row: Mapping[str, Any], *, kept: bool) -> Ruling:
         """What the policy says of a row.
 
         Args:
@@ -102,28 +102,30 @@ class ViewPolicy:
         else:
             reasons = self.decide(scores)
         if reasons:
-            return Look(reasons=reasons, again=self.again is not None and bool(self.again(scores)))
+            return Ruling(reasons=reasons, regenerate=self.regenerate is not None and bool(self.regenerate(scores)))
         flags = self.flags(scores) if self.flags else ()
-        found = self._wrong(row["domain"], scores)
+        mismatched = self._like_mismatched(row["domain"], scores)
         signature, near = None, tuple[str, ...]()
-        if self.near is not None and not self._out(AGREEMENT, found):
+        if self.near is not None and not self._leaves_out(AGREEMENT, mismatched):
             signature = _signature(row)
             near = self.near.reasons(signature)
-        for name, more in ((AGREEMENT, found), (NEAR, near)):
-            if self._out(name, more):
-                return Look(reasons=more, again=self.actions.get(name) == "regenerate", flags=flags)
-            flags += more
-        return Look(reasons=(), again=False, flags=flags, signature=signature)
+        for name, found in ((AGREEMENT, mismatched), (NEAR, near)):
+            if self._leaves_out(name, found):
+                return Ruling(reasons=found, regenerate=self.actions.get(name) == "regenerate", flags=flags)
+            flags += found
+        return Ruling(reasons=(), regenerate=False, flags=flags, signature=signature)
 
-    def took(self, look: Look) -> None:
-        """The row was taken: later ones are compared with it."""
-        if self.near is not None and look.signature is not None:
-            self.near.add(look.signature)
+    def take(self, ruling: Ruling) -> None:
+        """The row is taken: later ones are compared with it."""
+        if self.near is not None and ruling.signature is not None:
+            self.near.add(ruling.signature)
 
-    def _out(self, name: str, reasons: tuple[str, ...]) -> bool:
+    def _leaves_out(self, name: str, reasons: tuple[str, ...]) -> bool:
+        """Whether a filter with these reasons leaves the pair out; with `action: keep` it only counts it."""
         return bool(reasons) and self.actions.get(name) != "keep"
 
-    def _wrong(self, domain: str, scores: Mapping[str, float]) -> tuple[str, ...]:
+    def _like_mismatched(self, domain: str, scores: Mapping[str, float]) -> tuple[str, ...]:
+        """Why the pair agrees no better than mismatched pairs of its domain; empty where it does, or none can tell."""
         calibration = self.calibration.get(domain)
         bound = None if calibration is None else calibration.bound
         return Threshold(name=f"{AGREEMENT} of wrong pairs", below=bound).reasons(scores[AGREEMENT])
@@ -144,7 +146,7 @@ def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, re
     rate, near = false_positive_rate(rules[AGREEMENT]), Threshold.of(rules[NEAR])
     return ViewPolicy(
         decide=build_decide(spec) if redecide else None,
-        again=build_decide(spec, ["regenerate"]),
+        regenerate=build_decide(spec, ["regenerate"]),
         flags=build_decide(spec, ["keep"]),
         calibration={} if rate is None else calibrate(controls, rate),
         near=None if near.below is None and near.above is None else NearCopies(near, compared_by(rules[NEAR])),
@@ -153,9 +155,13 @@ def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, re
 
 
 def calibrate(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, Calibration]:
-    """What mismatched pairs agree, by domain: the agreement that a share `rate` of them exceeds.
+    """The bound on agreement that a share `rate` of the mismatched pairs reaches, by domain.
 
     A domain with fewer than `least_controls` of them has no bound: no rate can be told from so few.
+
+    Args:
+        controls: rows of `CONTROL_COLUMNS`, of every judged pair.
+        rate: share of mismatched pairs that may pass.
     """
     found: dict[str, list[float]] = {}
     for row in controls:
@@ -170,7 +176,7 @@ def calibrate(controls: Iterable[Mapping[str, Any]], rate: float) -> dict[str, C
 
 
 def least_controls(rate: float) -> int:
-    """Wrongly dealt pairs of a domain that it takes to tell such a rate."""
+    """How many mismatched pairs of a domain it takes to tell such a rate."""
     return max(LEAST_CONTROLS, math.ceil(1 / rate))
 
 

@@ -25,25 +25,25 @@ class Outcome:
     """What was decided about a row.
 
     Attributes:
-        taken: `data/` holds it.
-        again: a filter whose action is `regenerate` keeps it out.
+        taken: whether `data/` holds it.
+        regenerate: whether a filter whose action is `regenerate` leaves it out.
         strata: that it is in.
         reasons: why `data/` does not hold it; empty where it does.
     """
 
     taken: bool
-    again: bool
+    regenerate: bool
     strata: tuple[Stratum, ...]
     reasons: tuple[str, ...] = ()
 
 
 class Selection:
-    """Decides about one row after another, and counts. What it has taken, later rows are compared with.
+    """Decides about one row after another, and counts. Later rows are compared with those that were taken.
 
     Args:
         policy: on the whole dataset.
         plan: of the job, with its quotas.
-        seen: remembers contents.
+        seen: which contents were taken.
 
     Attributes:
         rows: taken.
@@ -56,10 +56,10 @@ class Selection:
         data: rows taken, by stratum.
     """
 
-    def __init__(self, policy: ViewPolicy, plan: Plan, seen: Seen) -> None:
+    def __init__(self, policy: ViewPolicy, plan: Plan, seen: SeenContents) -> None:
         self.policy, self._plan, self._seen = policy, plan, seen
         quotas = plan.spec.balance.quotas if plan.spec.balance else ()
-        self._most = {stratum_of(one, plan): one.at_most for one in quotas if one.at_most is not None}
+        self._most = {stratum_of(quota, plan): quota.at_most for quota in quotas if quota.at_most is not None}
         self._settled = np.zeros(plan.planned if plan.spec.balance or plan.rounds else 0, np.bool_)
         self.rows = self.copies = self.left_out = self.restored = self.unwritable = 0
         self.reasons: Counter[str] = Counter()
@@ -77,47 +77,47 @@ class Selection:
             write: is asked last for a row that its shard dropped, for what goes with it; False leaves it out.
         """
         strata, place = strata_of(row, self._plan), self._place(row["pair_index"])
-        look = self.policy.look(row, kept=kept)
-        reasons = look.reasons or self._crowded(strata, place)
+        ruling = self.policy.ruling(row, kept=kept)
+        reasons = ruling.reasons or self._crowded(strata, place)
         if reasons:
             self.left_out += kept
             self.reasons.update(reasons if kept else ())
-            return Outcome(taken=False, again=look.again, strata=strata, reasons=reasons)
+            return Outcome(taken=False, regenerate=ruling.regenerate, strata=strata, reasons=reasons)
         if self._seen.has(row["image_sha256"], row["report"]):
             self.copies += kept
-            return Outcome(taken=False, again=self.policy.copies_again, strata=strata, reasons=(COPY,))
+            return Outcome(taken=False, regenerate=self.policy.regenerates_copies, strata=strata, reasons=(COPY,))
         if not kept and not write(row):
             self.unwritable += 1
-            return Outcome(taken=False, again=False, strata=strata, reasons=(UNWRITABLE,))
+            return Outcome(taken=False, regenerate=False, strata=strata, reasons=(UNWRITABLE,))
         self._seen.add(row["image_sha256"], row["report"])
-        self.policy.took(look)
+        self.policy.take(ruling)
         self.rows += 1
         self.restored += not kept
-        self.flags.update(look.flags)
+        self.flags.update(ruling.flags)
         self.data.update(strata)
         if place is not None:
             self._settled[place] = True
-        return Outcome(taken=True, again=False, strata=strata)
+        return Outcome(taken=True, regenerate=False, strata=strata)
 
     def _place(self, pair_index: int) -> int | None:
-        """The planned pair in whose place a row may stand, which one row alone can; None where that is no matter."""
+        """The planned pair in whose place the row stands, as only one row can; None where that is no matter."""
         return self._plan.replaced(pair_index) if len(self._settled) else None
 
     @property
     def places(self) -> int:
-        """Planned pairs in whose place a row that was taken stands; told for jobs with a balance alone."""
+        """Planned pairs in whose place a row that was taken stands; counted only for jobs with a balance."""
         return int(self._settled.sum())
 
     def _crowded(self, strata: Sequence[Stratum], place: int | None) -> tuple[str, ...]:
         """Why there is no room for a row that all filters take."""
         if place is not None and self._settled[place]:
             return ("another pair stands in its place",)
-        full = (one for one in strata if one in self._most and self.data[one] >= self._most[one])
-        return tuple(f"{one.kind} {one.name} has its {self._most[one]}" for one in full)
+        full = (stratum for stratum in strata if stratum in self._most and self.data[stratum] >= self._most[stratum])
+        return tuple(f"{stratum.kind} {stratum.name} has its {self._most[stratum]}" for stratum in full)
 
 
-class Seen:
-    """Remembers on disk which images with which reports came before."""
+class SeenContents:
+    """Which images with which reports were taken, kept on disk by their hash."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -127,12 +127,12 @@ class Seen:
         self._database.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def has(self, image_sha256: str, report: str) -> bool:
-        """Whether this content came before."""
+        """Whether this content was added."""
         found = self._database.execute("SELECT 1 FROM seen WHERE key = ?", (self._key(image_sha256, report),))
         return found.fetchone() is not None
 
     def add(self, image_sha256: str, report: str) -> None:
-        """This content has come."""
+        """The content is among those that were added."""
         self._database.execute("INSERT INTO seen VALUES (?)", (self._key(image_sha256, report),))
 
     @staticmethod
@@ -141,7 +141,7 @@ class Seen:
 
 
 @contextmanager
-def remembering(folder: Path) -> Iterator[Seen]:
-    """A memory that lies in a folder."""
+def seen_contents(folder: Path) -> Iterator[SeenContents]:
+    """An empty set of contents, in a file of the folder."""
     with closing(sqlite3.connect(folder / "seen.sqlite", isolation_level=None)) as database:
-        yield Seen(database)
+        yield SeenContents(database)

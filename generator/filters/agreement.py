@@ -23,7 +23,7 @@ class Agreement:
     """Pointwise mutual information of report and image, nats per token, as the replica measured it.
 
     Main score: mean of both ways (report given image, image given report), or the first alone where a replica has no
-    other. `agreement_shuffled` is no matter of one pair: `mark_shuffled` sets it for the pairs of a shard.
+    other. `agreement_shuffled` needs other pairs: `mark_shuffled` sets it for the pairs of a shard.
 
     Attributes:
         threshold: kept range of the main score.
@@ -83,10 +83,11 @@ def false_positive_rate(rule: FilterRule) -> float | None:
 
 
 def partners(pairs: Sequence[Pair]) -> dict[str, Pair]:
-    """For each pair the next one of its domain, by `pair_index` and in a circle, whose report is wrong for it.
+    """The pair whose report makes a mismatched pair with the image of each pair, by the id of the latter.
 
-    That is one with other findings; where all have the same, one with another text; where all have the same text, none.
-    The partner of a pair depends on the set of pairs, not on their order.
+    It is the next pair of the domain, by `pair_index` and in a circle, that has other findings; where all have the same
+    findings, the next with another text; where all have the same text, there is none. The partner of a pair depends on
+    the set of pairs, not on their order.
     """
     found: dict[str, Pair] = {}
     by_domain: dict[str, list[Pair]] = {}
@@ -106,9 +107,10 @@ def partners(pairs: Sequence[Pair]) -> dict[str, Pair]:
 
 
 def one_in(every: int, pairs: Sequence[Pair]) -> list[int]:
-    """Places of the first of every so many pairs of a domain; all in order of `pair_index`.
+    """The places of the first of every so many pairs of a domain, all in order of `pair_index`.
 
-    Counted within a domain, for a job deals its domains in a pattern that one count for all could be in step with.
+    Pairs are counted within their domain, because a job deals its domains in a pattern, and one count for all domains
+    could be in step with it.
     """
     found, seen = [], dict[str, int]()
     for place in sorted(range(len(pairs)), key=lambda place: pairs[place].request.pair_index):
@@ -120,7 +122,7 @@ def one_in(every: int, pairs: Sequence[Pair]) -> list[int]:
 
 
 def mark_shuffled(judged: Sequence[Judged], agreement: Mapping[str, float]) -> list[Judged]:
-    """The same pairs, each with what its image agrees with another pair's report.
+    """The same pairs in the same order, each with the agreement of its image with its partner's report.
 
     Args:
         judged: pairs of one shard.

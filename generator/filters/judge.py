@@ -126,7 +126,7 @@ def build_decide(spec: Filtered, actions: Sequence[Action] = ("drop", "regenerat
         found: list[str] = []
         for name, reasons_against in reasons.items():
             if name not in scores:
-                raise SpecError(f"filters: {name}: the dataset has no such score; it was made without this judge.")
+                raise SpecError(f"filters: {name}: the dataset has no such score; it was made without this filter.")
             found.extend(reasons_against(scores))
         return tuple(found)
 

@@ -51,8 +51,8 @@ class Plugin:
         if rule.name not in found:
             listed = ", ".join(sorted(found)) or "none"
             raise SpecError(
-                f"filters: {rule.name!r} is no installed judge. Installed in the group {GROUP}: {listed}. Install the "
-                "distribution that has it where the job runs."
+                f"filters: {rule.name!r} is not an installed plugin. Installed in the group {GROUP}: {listed}. Install "
+                "the distribution that has it where the job runs."
             )
         path = rule.options.get("path")
         if path is not None and not (isinstance(path, str) and path.startswith(LOCAL)):

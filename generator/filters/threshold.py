@@ -1,4 +1,4 @@
-"""The policy on one score: where a job file says a pair is dropped."""
+"""The bounds that a job file sets on a score, and what follows from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FilterRule(Protocol):
 
     @property
     def name(self) -> str:
-        """Which filter."""
+        """Which filter the rule is for."""
 
     @property
     def drop_below(self) -> float | None:
@@ -29,7 +29,7 @@ class FilterRule(Protocol):
 
     @property
     def action(self) -> Action:
-        """What becomes of pairs that it excludes."""
+        """What becomes of pairs that the rule excludes."""
 
     @property
     def options(self) -> Mapping[str, object]:

@@ -54,7 +54,19 @@ class TrainTokenizerSection(Section):
 
 
 class MixSection(Section):
-    """Shares of the kinds of corrupted rows; see `model.loss.CorruptionMix`."""
+    """Shares of the kinds of corrupted rows, of which the first five sum to 1; see `model.loss.CorruptionMix`.
+
+    Attributes:
+        joint: rows whose report and image are noised at one time.
+        report_given: rows whose report is visible and whose image is noised.
+        report_absent: rows whose report is masked and whose image is noised.
+        image_given: rows whose image is visible and whose report is noised.
+        image_absent: rows whose image is masked and whose report is noised.
+        opening_kept: of rows with a noised report, those whose opening stays visible.
+        ending_masked: of rows with a noised report, those in which everything after the opening is masked.
+        reading_order: of rows with the image given or absent, those whose report is masked from some slot on.
+        reading_end: of these, those whose end is masked too.
+    """
 
     joint: Share = 0.25
     report_given: Share = 0.30

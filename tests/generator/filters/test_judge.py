@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import RowError, SpecError
-from medim_forge.generator.filters import FILTERS, build_judge, score_names
+from medim_forge.generator.filters import FILTERS, build_judge, drops_for_others, score_names
 from medim_forge.generator.filters.threshold import stored
 from tests.doubles.bare_pairs import REPORT, Job, Rule, a_pair
 
@@ -63,6 +63,15 @@ def test_a_filter_that_raises_names_itself_and_the_pair():
 def test_a_job_that_names_no_filter_drops_blank_images_only():
     blank = np.zeros((8, 8), dtype=np.uint8)
     assert build_judge(Job())(a_pair(image=blank, report="", agreement=math.nan)).reasons == ("image_stats<1 (std)",)
+
+
+def test_a_pair_is_dropped_for_others_where_the_rule_on_copies_drops_it():
+    bounded = Job(filters=(Rule(name="near_duplicates", drop_above=0.5), Rule(name="fluency", drop_below=0.0)))
+    lenient = Job(filters=(Rule(name="duplicates", drop_above=1.0),))
+    scores = dict.fromkeys(SCORES, -1.0) | {"near_duplicates": 1.0}
+    for job, dropped in ((Job(), True), (bounded, True), (lenient, False)):
+        assert drops_for_others(job, scores | {"duplicates": 1.0}) is dropped
+        assert not drops_for_others(job, scores | {"duplicates": 0.0})
 
 
 def test_a_filter_named_without_bounds_only_scores():

@@ -105,7 +105,7 @@ def test_only_local_paths_are_taken(installed, path):
 
 
 def test_a_judge_that_is_not_installed_is_refused_naming_those_that_are(installed):
-    with pytest.raises(SpecError, match=r"'x_clap' is no installed judge.*x_clip, x_odd"):
+    with pytest.raises(SpecError, match=r"'x_clap' is not an installed plugin.*x_clip, x_odd"):
         build_filters(Job(filters=(Rule(name="x_clap"),)))
 
 

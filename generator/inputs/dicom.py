@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
@@ -40,8 +39,8 @@ from pydicom.uid import (
 )
 
 from medim_forge.generator.errors import InputError
-
-Levels = NDArray[np.float64]
+from medim_forge.generator.inputs.dicom_display import shown
+from medim_forge.generator.inputs.dicom_values import number, word
 
 # Named, so that which libraries happen to be installed beside ours does not decide the pixels.
 _DECODERS: Mapping[UID, str] = MappingProxyType(
@@ -61,8 +60,6 @@ _DECODERS: Mapping[UID, str] = MappingProxyType(
     }
 )
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-# What the functional groups of an enhanced image hold that older objects have at their top.
-_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _MAX_SAMPLES = 2**28
 _ALONE = threading.Lock()
 
@@ -83,7 +80,8 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
         try:
             dataset = _parsed(content)
             _check_picture(dataset)
-            return _shown(dataset, _decoded(dataset))
+            decoded = _decoded(dataset)
+            return shown(dataset, _stored(dataset, decoded), little_endian=_little_endian(dataset))
         except InputError:
             raise
         except Exception as error:
@@ -123,6 +121,7 @@ def _check_picture(dataset: Dataset) -> None:
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"):
         if dataset.get(keyword) in (None, ""):
             raise InputError(f"has pixels, but no {keyword}")
+    dataset.PhotometricInterpretation = word(dataset, "PhotometricInterpretation")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise InputError(f"holds {frames} frames; give a file per frame")
@@ -143,102 +142,26 @@ def _decoded(dataset: Dataset) -> NDArray[Any]:
     if syntax.is_compressed and not syntax.is_deflated and syntax not in _DECODERS:
         raise InputError(f"is compressed as {syntax.name}, which cannot be decoded; store it uncompressed")
     try:
-        return pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""))
+        return pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""), correct_unused_bits=False)
     except Exception as error:
         raise InputError(f"has pixels ({syntax.name}) that cannot be decoded: {_brief(error)}") from error
 
 
-def _shown(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.uint8]:
-    """The 8-bit picture of the stored values.
-
-    Raises:
-        InputError: the photometric interpretation is none that is known.
-    """
-    kind = str(dataset.PhotometricInterpretation)
-    if kind == "PALETTE COLOR":
-        colours = apply_color_lut(stored, dataset)
-        return colours.astype(np.uint8) if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
-    if kind in ("MONOCHROME1", "MONOCHROME2"):
-        levels = _levels(_with_groups(dataset), stored)
-        return _to_bytes(1.0 - levels if kind == "MONOCHROME1" else levels)
-    if kind != "RGB" and not kind.startswith("YBR_"):
-        raise InputError(f"has photometric interpretation {kind}, which is not known")
-    return _to_bytes(stored / (2.0 ** int(dataset.BitsStored) - 1))
+def _little_endian(dataset: Dataset) -> bool:
+    return UID(dataset.file_meta.TransferSyntaxUID) != ExplicitVRBigEndian
 
 
-def _with_groups(dataset: Dataset) -> Dataset:
-    """The dataset with what an enhanced image keeps in the functional groups of its only frame."""
-    for place in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for groups in dataset.get(place) or ():
-            for name in _GROUPS:
-                for item in groups.get(name) or ():
-                    dataset.update(item)
-    return dataset
-
-
-def _levels(dataset: Dataset, stored: NDArray[Any]) -> Levels:
-    """Grey levels 0 to 1 after modality and VOI transformations."""
-    values = apply_modality_lut(stored, dataset)
-    if dataset.get("VOILUTSequence"):
-        table = dataset.VOILUTSequence[0]
-        highest = 2.0 ** int(table.LUTDescriptor[2]) - 1
-        return np.asarray(apply_voi(values, dataset) / highest, dtype=np.float64)
-    width = _first(dataset.get("WindowWidth"))
-    centre = _first(dataset.get("WindowCenter"))
-    if width is not None and centre is not None and width > 0:
-        return _windowed(values.astype(np.float64), centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
-    if values is stored and stored.dtype == np.uint8:
-        return stored / (2.0 ** min(int(dataset.BitsStored), 8) - 1)
-    return _stretched(values.astype(np.float64), _picture_mask(dataset, stored))
-
-
-def _windowed(values: Levels, centre: float, width: float, function: str) -> Levels:
-    """Window centre and width (PS3.3 C.11.2.1.2, C.11.2.1.3).
-
-    Raises:
-        InputError: the function is none of the standard's.
-    """
-    if function == "SIGMOID":
-        return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700, 700))))
-    if function not in ("LINEAR", "LINEAR_EXACT"):
-        raise InputError(f"has VOI LUT Function {function}, which is not known")
-    if function == "LINEAR":
-        centre, width = centre - 0.5, width - 1
-    if width <= 0:
-        return (values > centre).astype(np.float64)
-    return (values - centre) / width + 0.5
-
-
-def _stretched(values: Levels, mask: NDArray[np.bool_]) -> Levels:
-    """Lowest to highest value of the picture spread over the levels; padding is cut off at their ends."""
-    inside = values[mask & np.isfinite(values)]
-    if inside.size == 0:
-        return np.zeros_like(values)
-    low, high = float(inside.min()), float(inside.max())
-    return (np.nan_to_num(values, nan=low) - low) / (high - low) if high > low else np.zeros_like(values)
-
-
-def _picture_mask(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where the picture is: everywhere but where Pixel Padding Value says that there is none (PS3.3 C.7.5.1.1.2)."""
-    padding = dataset.get("PixelPaddingValue")
-    if padding is None:
-        return np.ones(stored.shape, dtype=np.bool_)
-    limit = dataset.get("PixelPaddingRangeLimit", padding)
-    low, high = sorted((int(padding), int(limit)))
-    return (stored < low) | (stored > high)
-
-
-def _to_bytes(levels: Levels) -> NDArray[np.uint8]:
-    """Levels 0 to 1 as 0 to 255, rounded; what is beyond them is clipped."""
-    return (np.clip(levels, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-
-
-def _first(value: Any) -> float | None:
-    """The first of one or several numbers; None where there is none."""
-    if value is None or value == "":
-        return None
-    several = not isinstance(value, int | float | str) and hasattr(value, "__len__")
-    return float(value[0] if several else value) if not several or len(value) else None
+def _stored(dataset: Dataset, decoded: NDArray[Any]) -> NDArray[Any]:
+    """The values of Bits Stored bits that end at High Bit; what else an allocated word holds, overlays, is cut off."""
+    allocated = decoded.dtype.itemsize * 8
+    stored = int(number(dataset, "BitsStored") or allocated)
+    if decoded.dtype.kind not in "iu" or not 0 < stored < allocated:
+        return decoded
+    high = int(number(dataset, "HighBit") or stored - 1)
+    if not stored - 1 <= high < allocated:
+        high = stored - 1
+    # To the top of the word and back: the bits above go, and the sign, if there is one, fills what they leave.
+    return np.asarray(np.right_shift(np.left_shift(decoded, allocated - 1 - high), allocated - stored))
 
 
 def _brief(error: BaseException) -> str:

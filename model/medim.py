@@ -16,6 +16,7 @@ from torch import Tensor
 
 from medim_forge.model import checkpoint
 from medim_forge.model.cost import MASK_RATIOS
+from medim_forge.model.familiarity import with_novelty
 from medim_forge.model.layout import LayoutError
 from medim_forge.model.network import Conditioned, RowCache, Vqgan, conditioning_ids, stated_size, to_pixels, to_uint8
 from medim_forge.model.sampling import (
@@ -47,7 +48,7 @@ class Medim:
         self._backbone, self._tokenizers = parts.backbone, parts.image_tokenizers
         self.device = parts.backbone.embed_tokens.weight.device
         self._read = self.layout.read_positions().to(self.device)
-        self.row_cache = RowCache()
+        self.row_cache, self._ranges = RowCache(), parts.ranges
 
     @staticmethod
     def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Medim:
@@ -197,7 +198,7 @@ class Medim:
         slots, state_S, logprob_S = self.layout.report_slots, sampled.state[index], sampled.logprob[index]
         report_T, image_I = state_S[:slots], state_S[slots:]
         open_S = start_S == self.layout.mask_id
-        return Made(
+        made = Made(
             image=image if row.image is None else row.image,
             codes=self.layout.to_codes(image_I, row.domain).to(torch.int32).cpu().numpy(),
             report=self.text.decode(report_T.tolist()) if row.report is None else row.report,
@@ -211,6 +212,7 @@ class Medim:
             sentence_agreement=by_sentence(self.text, report_T, scores.slot_agreement[index]),
             embedding=scores.embedding[index].cpu().numpy(),
         )
+        return with_novelty(made, image, self._ranges.get(row.domain))
 
     def _sample_official(
         self,

@@ -5,6 +5,7 @@ Legend: H W pixels, T report slots, I image slots, D width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,8 @@ class Made:
         fluency, image_fluency: log-likelihood of either side without the other, nats per token.
         sentence_agreement: of each sentence behind the opening, nats per report token.
         embedding: float16 [D].
+        image_novelty, report_novelty: how far either side is from what the checkpoint was trained on, as a share of the
+            limit that such data keep to; NaN where the checkpoint has no ranges.
     """
 
     image: NDArray[np.uint8]
@@ -65,3 +68,5 @@ class Made:
     image_fluency: float
     sentence_agreement: tuple[float, ...]
     embedding: NDArray[np.float16]
+    image_novelty: float = math.nan
+    report_novelty: float = math.nan

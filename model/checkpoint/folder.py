@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -26,6 +26,7 @@ from medim_forge.model.checkpoint.tensors import (
     weight_files,
 )
 from medim_forge.model.config import MedimConfig
+from medim_forge.model.familiarity import Range, read_ranges, write_ranges
 from medim_forge.model.folders import CheckpointError
 from medim_forge.model.network import Backbone, Vqgan
 from medim_forge.model.text import ReportTokenizer
@@ -40,12 +41,14 @@ class Checkpoint:
         backbone: the denoiser.
         image_tokenizers: one per codebook, in vocabulary order.
         text: report tokenizer.
+        ranges: what its training data keep to, by domain; empty where nobody measured it.
     """
 
     config: MedimConfig
     backbone: Backbone
     image_tokenizers: tuple[Vqgan, ...]
     text: ReportTokenizer
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
 
 def _files(folder: Path, config: MedimConfig) -> Iterator[Path]:
@@ -113,6 +116,8 @@ def save(
     for index, tokenizer in enumerate(checkpoint.image_tokenizers):
         save_file(_stored(tokenizer, dtype), folder / f"image_tokenizer_{index}.safetensors")
     checkpoint.text.save(folder / "tokenizer.json")
+    if checkpoint.ranges:
+        write_ranges(folder, checkpoint.ranges)
     if card is not None:
         (folder / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -144,7 +149,11 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
         raise CheckpointError(
             f"{folder}: tokenizer.json has {len(text)} ids, the layout leaves room for {config.layout.report_vocab}"
         )
-    return Checkpoint(config=config, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
+    try:
+        ranges = read_ranges(folder)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    return Checkpoint(config=config, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text, ranges=ranges)
 
 
 def _fill(module: nn.Module, folder: Path, stem: str, dtype: torch.dtype, device: torch.device | str) -> None:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 Domain = str
 Task = Literal["joint", "report_to_image", "image_to_report"]
 Action = Literal["drop", "keep", "regenerate"]
+# Whose data the weights of a checkpoint were trained on, as its card says; `unknown` where it says nothing.
+LearnedFrom = Literal["phantoms", "patients", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,43 @@ class Prompt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenDicom:
+    """What a given DICOM image says of itself; the image that is made of it says it too.
+
+    Attributes:
+        sop_class, sop_instance: UIDs of the object.
+        burned_in: Burned In Annotation, `YES` or `NO`; empty where it says nothing.
+        synthetic: Synthetic Data, `YES` or `NO`; empty where it says nothing.
+        identity_removed: Patient Identity Removed, `YES` or `NO`; empty where it says nothing.
+        method: how the identity was removed.
+    """
+
+    sop_class: str
+    sop_instance: str
+    burned_in: str = ""
+    synthetic: str = ""
+    identity_removed: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenSource:
+    """Where the given side of a pair comes from, so that an output can be traced to its input.
+
+    Attributes:
+        sha256: hex, of the bytes of the file or cell; of a report's text in UTF-8.
+        name: of the file, or of the image in its table; None unless the job keeps names, for they are often people's.
+        columns: of the input table, as text, those that the job keeps.
+        dicom: what a given DICOM image says of itself; None where it is none.
+    """
+
+    sha256: str
+    name: str | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    dicom: GivenDicom | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairRequest:
     """One pair that is to be made. It is the same whatever shard, replica or attempt makes it.
 
@@ -51,6 +90,7 @@ class PairRequest:
         repeats: `pair_index` of the planned pair whose prompt or input this one tries again; None for a planned pair.
         given_report: the whole report, for `report_to_image`.
         given_image: encoded image bytes (PNG or JPEG), for `image_to_report`; None until the shard loads its inputs.
+        given: where the given side comes from; None for `joint`, and until the shard loads its inputs.
     """
 
     pair_id: str
@@ -61,6 +101,7 @@ class PairRequest:
     repeats: int | None = None
     given_report: str | None = None
     given_image: bytes | None = field(default=None, repr=False)
+    given: GivenSource | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,9 +323,11 @@ class ReplicaFacts:
         device: e.g. `cpu`, `NVIDIA H200`.
         versions: of the packages that matter, by name, sorted.
         training_data_terms: terms that every output must carry.
+        learned_from: whose data the weights were trained on.
     """
 
     model_sha256: str
     device: str
     versions: Mapping[str, str]
     training_data_terms: tuple[str, ...] = ()
+    learned_from: LearnedFrom = "unknown"

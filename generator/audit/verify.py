@@ -103,6 +103,7 @@ class _Check:
                     device="",
                     versions={},
                     training_data_terms=tuple(manifest["training_data_terms"]),
+                    learned_from=manifest["origin"]["learned_from"],
                 ),
             )
             if manifest["spec_sha256"] != spec.sha256:

@@ -1,4 +1,4 @@
-"""PNG bytes of an image and back: the same pixels give the same bytes, and the bytes say that they are synthetic."""
+"""PNG bytes of an image and back: the same pixels give the same bytes, and the bytes say where they come from."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _XMP = (
 )
 
 
-def encode_png(image: NDArray[np.uint8], digital_source: str) -> bytes:
-    """The PNG file of an image, marked with its IPTC digital source type.
+def encode_png(image: NDArray[np.uint8], digital_source: str | None) -> bytes:
+    """The PNG file of an image, marked with its IPTC digital source type where that is known.
 
     Args:
         image: uint8 [H, W] (grey) or [H, W, 3] (RGB).
-        digital_source: last part of the IPTC term, e.g. `trainedAlgorithmicMedia`.
+        digital_source: last part of the IPTC term, e.g. `trainedAlgorithmicMedia`; None says nothing.
 
     Raises:
         ValueError: the array is no 8-bit grey or RGB image.
@@ -36,7 +36,8 @@ def encode_png(image: NDArray[np.uint8], digital_source: str) -> bytes:
             f"image has dtype {image.dtype} and shape {image.shape}; a pair's image is uint8 [H, W] or uint8 [H, W, 3]"
         )
     info = PngImagePlugin.PngInfo()
-    info.add_itxt("XML:com.adobe.xmp", _XMP.format(digital_source=digital_source))
+    if digital_source is not None:
+        info.add_itxt("XML:com.adobe.xmp", _XMP.format(digital_source=digital_source))
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG", pnginfo=info, compress_level=6)
     return buffer.getvalue()

@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from medim_forge import __version__
-from medim_forge.generator.records import ReplicaFacts, Task
+from medim_forge.generator.records import LearnedFrom, ReplicaFacts, Task
 
 if TYPE_CHECKING:
     from medim_forge.generator.jobspec import GenerateSpec
@@ -20,16 +20,14 @@ INTENDED_USE = (
     "Research, data augmentation and software testing. "
     "Not for diagnosis, not as sole evidence for the validation of a device, not for re-identification."
 )
-NOT_DIAGNOSTIC = "SYNTHETIC - NOT FOR DIAGNOSTIC USE"
+NOT_DIAGNOSTIC = "NOT FOR DIAGNOSTIC USE"
 
+# What a side of a pair is: made by the model, drawn by the embedded phantoms and given to the job, or given by people.
+Origin = Literal["generated", "drawn", "given"]
 # IPTC digital source types, http://cv.iptc.org/newscodes/digitalsourcetype/. Every checkpoint is a trained model, the
-# embedded one too. An image that was given to the job is not generated: only its pair is partly so.
-_SOURCE_TYPE: Mapping[Task, str] = MappingProxyType(
-    {
-        "joint": "trainedAlgorithmicMedia",
-        "report_to_image": "trainedAlgorithmicMedia",
-        "image_to_report": "compositeWithTrainedAlgorithmicMedia",
-    }
+# embedded one too; a drawing comes from an algorithm that learned nothing. The source of a given image is not known.
+_SOURCE_TYPE: Mapping[Origin, str | None] = MappingProxyType(
+    {"generated": "trainedAlgorithmicMedia", "drawn": "algorithmicMedia", "given": None}
 )
 
 
@@ -45,7 +43,10 @@ class Provenance:
         model_sha256: of the weights.
         training_data_terms: terms that come from the data the weights were trained on.
         score_names: of every filter of the job, in column order, without the `score_` prefix.
-        phantom: whether the images are of the embedded phantom domain: drawings, not anatomy.
+        image: origin of the images.
+        report: origin of the reports, the opening words that a prompt gives aside.
+        learned_from: whose data the weights were trained on.
+        input_columns: of the input tables that the dataset takes along.
     """
 
     name: str
@@ -55,17 +56,29 @@ class Provenance:
     model_sha256: str
     training_data_terms: tuple[str, ...]
     score_names: tuple[str, ...]
-    phantom: bool
+    image: Origin
+    report: Origin
+    learned_from: LearnedFrom
+    input_columns: tuple[str, ...] = ()
 
     @property
-    def digital_source_type(self) -> str:
-        """IPTC term for the images of the job."""
-        return _SOURCE_TYPE[self.task]
+    def digital_source_type(self) -> str | None:
+        """IPTC term for the images of the job; None where they were given and their source is not known."""
+        return _SOURCE_TYPE[self.image]
 
     @property
-    def image_given(self) -> bool:
-        """Whether images come from the job's inputs; otherwise they are generated."""
-        return self.task == "image_to_report"
+    def phantom(self) -> bool:
+        """Whether the images are of the embedded phantom domain: drawings, not anatomy."""
+        return self.image == "drawn" or (self.image == "generated" and self.learned_from == "phantoms")
+
+    @property
+    def given(self) -> bool:
+        """Whether either side was given by people, and may therefore be about somebody."""
+        return "given" in (self.image, self.report)
+
+    def mark(self, side: Origin) -> str:
+        """The line that every object of a side carries: it is not for diagnosis, and synthetic where it is."""
+        return NOT_DIAGNOSTIC if side == "given" else f"SYNTHETIC - {NOT_DIAGNOSTIC}"
 
 
 def provenance_of(spec: GenerateSpec, facts: ReplicaFacts) -> Provenance:
@@ -80,12 +93,15 @@ def provenance_of(spec: GenerateSpec, facts: ReplicaFacts) -> Provenance:
         model_sha256=facts.model_sha256,
         training_data_terms=facts.training_data_terms,
         score_names=tuple(score_names(spec)),
-        phantom=_phantom(spec),
+        image=_origin(spec, "image_to_report"),
+        report=_origin(spec, "report_to_image"),
+        learned_from=facts.learned_from,
+        input_columns=tuple(getattr(spec.inputs, "keep_columns", ())),
     )
 
 
-def _phantom(spec: GenerateSpec) -> bool:
-    """Whether the images of the job are of the embedded phantoms."""
-    if spec.task == "image_to_report":
-        return spec.inputs is not None and spec.inputs.source == "phantoms"
-    return spec.model.checkpoint == "phantom"
+def _origin(spec: GenerateSpec, given_by: Task) -> Origin:
+    """The origin of the side that the task `given_by` takes from the job's inputs."""
+    if spec.task != given_by:
+        return "generated"
+    return "drawn" if spec.inputs is not None and spec.inputs.source == "phantoms" else "given"

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medim_forge.generator.dataset.png import decode_png
-from medim_forge.generator.dataset.schema import SCHEMA_VERSION
+from medim_forge.generator.dataset.schema import INPUT_PREFIX, SCHEMA_VERSION
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
 from medim_forge.generator.filters import SCORE_PREFIX
@@ -72,6 +72,11 @@ class Row:
         model_sha256: of the weights.
         spec_sha256: of the job.
         synthetic: always true.
+        image_origin, report_origin: generated, drawn or given; empty in datasets that do not say so yet.
+        source_row: row of the job's inputs; None without inputs.
+        source_sha256: of that row's file, image or report.
+        source_name: of that file or image; None unless the job keeps names.
+        inputs: columns of the input table that the job keeps, as text.
     """
 
     pair_id: str
@@ -105,6 +110,12 @@ class Row:
     model_sha256: str
     spec_sha256: str
     synthetic: bool
+    image_origin: str = ""
+    report_origin: str = ""
+    source_row: int | None = None
+    source_sha256: str | None = None
+    source_name: str | None = None
+    inputs: Mapping[str, str | None] = field(default_factory=dict)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The image: uint8 [H, W] or [H, W, 3].
@@ -230,14 +241,16 @@ def open_dataset(folder: Path | str | Store) -> Dataset:
 
 def row_of(values: Mapping[str, Any]) -> Row:
     """The row that a mapping of column values holds."""
-    plain = {name: value for name, value in values.items() if not name.startswith(SCORE_PREFIX) and name != "image"}
+    prefixes = (SCORE_PREFIX, INPUT_PREFIX)
+    plain = {name: value for name, value in values.items() if not name.startswith(prefixes) and name != "image"}
+    inputs = {name.removeprefix(INPUT_PREFIX): value for name, value in values.items() if name.startswith(INPUT_PREFIX)}
     scores = {name.removeprefix(SCORE_PREFIX): value for name, value in values.items() if name.startswith(SCORE_PREFIX)}
     found = plain["findings_report"]
     plain["findings_report"] = None if found is None else tuple(found)
     plain["findings_asked"] = tuple(plain["findings_asked"])
     for name in ("image_codes", "sentence_agreement", "embedding"):
         plain[name] = tuple(plain[name])
-    return Row(**plain, png=values["image"]["bytes"], scores=scores)
+    return Row(**plain, png=values["image"]["bytes"], scores=scores, inputs=inputs)
 
 
 def _row_groups(file: Handle) -> list[_RowGroup]:

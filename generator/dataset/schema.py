@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from medim_forge.generator.dataset.claims import synthetic_sides
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION, Provenance
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.filters import SCORE_PREFIX, described
@@ -19,9 +20,11 @@ SCHEMA_VERSION = 1
 ROW_GROUP_ROWS = 128
 PAIRS_FILE = "pairs.parquet"
 REJECTED_FILE = "_rejected.parquet"
+INPUT_PREFIX = "input_"
 
 IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _STRINGS = pa.list_(pa.string())
+_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ _MADE = (
     Column(
         "image",
         IMAGE_TYPE,
-        "PNG, 8 bit, grey or RGB, with an XMP DigitalSourceType; path is <pair_id>.png.",
+        "PNG, 8 bit, grey or RGB, with an XMP DigitalSourceType unless it was given; path is <pair_id>.png.",
         nullable=True,
         made=True,
     ),
@@ -132,7 +135,16 @@ _TRACE = (
     ),
     Column("model_sha256", pa.string(), "sha256 of the model's configuration and weights, hex."),
     Column("spec_sha256", pa.string(), "sha256 of the job, hex."),
-    Column("synthetic", pa.bool_(), "Always true: the pair holds generated content."),
+    Column("synthetic", pa.bool_(), "Always true: the pair holds generated content; `image_origin` says which."),
+    Column(
+        "image_origin", pa.string(), "generated; drawn, a phantom given to the job; or given by people."
+    ),
+    Column("report_origin", pa.string(), "The same of the report; opening words that a prompt gives do not count."),
+)
+_SOURCE = (
+    Column("source_row", pa.int64(), "Row of the job's inputs that the pair was made of; null without inputs.", True),
+    Column("source_sha256", pa.string(), "sha256 of that row's file, image bytes or report text, hex.", nullable=True),
+    Column("source_name", pa.string(), "Name of that file or image; null unless inputs.keep_names.", nullable=True),
 )
 _REJECTED = (
     Column(
@@ -149,7 +161,11 @@ def columns(provenance: Provenance) -> tuple[Column, ...]:
     scores = tuple(
         Column(SCORE_PREFIX + name, pa.float32(), described(name), nullable=True) for name in provenance.score_names
     )
-    return (*_IDENTITY, *_MADE, *scores, *_TRACE)
+    kept = tuple(
+        Column(f"{INPUT_PREFIX}{name}", pa.string(), f"Column {name} of the job's inputs, as text.", nullable=True)
+        for name in provenance.input_columns
+    )
+    return (*_IDENTITY, *_MADE, *scores, *_TRACE, *_SOURCE, *kept)
 
 
 def pairs_schema(provenance: Provenance) -> pa.Schema:
@@ -165,9 +181,14 @@ def rejected_schema(provenance: Provenance) -> pa.Schema:
 
 def file_metadata(provenance: Provenance) -> dict[str, str]:
     """What every Parquet file says about its origin, as key-value metadata."""
+    term = provenance.digital_source_type
+    source_type = {} if term is None else {"digital_source_type": f"{_SOURCE_TYPES}{term}"}
     return {
-        "synthetic": "true",
-        "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/" + provenance.digital_source_type,
+        "synthetic": synthetic_sides(provenance),
+        "image_origin": provenance.image,
+        "report_origin": provenance.report,
+        "learned_from": provenance.learned_from,
+        **source_type,
         "intended_use": INTENDED_USE,
         "generator": f"{SOFTWARE} {SOFTWARE_VERSION}",
         "schema_version": str(SCHEMA_VERSION),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.dataset.claims import synthetic_sides
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
 from medim_forge.generator.dataset.schema import SCHEMA_VERSION
 from medim_forge.generator.errors import StoreError
@@ -51,7 +52,8 @@ def manifest_head(
         "name": provenance.name,
         "task": provenance.task,
         "date": provenance.date.isoformat(),
-        "synthetic": True,
+        "synthetic": synthetic_sides(provenance) == "true",
+        "origin": {"image": provenance.image, "report": provenance.report, "learned_from": provenance.learned_from},
         "digital_source_type": provenance.digital_source_type,
         "intended_use": INTENDED_USE,
         "training_data_terms": list(provenance.training_data_terms),

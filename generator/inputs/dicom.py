@@ -41,6 +41,9 @@ from pydicom.uid import (
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.inputs.dicom_display import shown
 from medim_forge.generator.inputs.dicom_values import number, word
+from medim_forge.generator.records import GivenDicom
+
+Levels = NDArray[np.float64]
 
 # Named, so that which libraries happen to be installed beside ours does not decide the pixels.
 _DECODERS: Mapping[UID, str] = MappingProxyType(
@@ -86,6 +89,30 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
             raise
         except Exception as error:
             # Parsers meet damage in every way there is.
+            raise InputError(f"is damaged DICOM ({type(error).__name__}: {_brief(error)})") from error
+
+
+def read_header(content: bytes) -> GivenDicom:
+    """What a DICOM file says of itself that an image made of it has to say too.
+
+    Raises:
+        InputError: it is no DICOM.
+    """
+    with _ALONE, warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = _parsed(content)
+            return GivenDicom(
+                sop_class=str(dataset.get("SOPClassUID") or ""),
+                sop_instance=str(dataset.get("SOPInstanceUID") or ""),
+                burned_in=word(dataset, "BurnedInAnnotation"),
+                synthetic=word(dataset, "SyntheticData"),
+                identity_removed=word(dataset, "PatientIdentityRemoved"),
+                method=str(dataset.get("DeidentificationMethod") or ""),
+            )
+        except InputError:
+            raise
+        except Exception as error:
             raise InputError(f"is damaged DICOM ({type(error).__name__}: {_brief(error)})") from error
 
 

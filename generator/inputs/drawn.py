@@ -9,8 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.jobspec.inputs import PhantomInputs
 from medim_forge.generator.phantoms import Phantom, draw
+from medim_forge.generator.records import GivenSource
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class PhantomRows:
         stream = io.BytesIO()
         Image.fromarray(self._drawn(row).image).save(stream, "PNG")
         return stream.getvalue()
+
+    def source(self, row: int) -> GivenSource:
+        """Nobody's: the digest is of the drawing."""
+        return GivenSource(sha256=sha256_hex(self.image(row)))
 
     def report(self, row: int) -> str:
         """The report of the row's phantom."""

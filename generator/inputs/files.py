@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.errors import InputError
+from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image, encode_image
 from medim_forge.generator.inputs.places import ImageKind, is_dicom, report_file
+from medim_forge.generator.records import GivenDicom, GivenSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +28,14 @@ class FilePairs:
         kind: of the images.
         files: of the images, sorted by path.
         left_out: files of the place that are neither images nor their reports.
+        keep_names: whether `source` names the files, below the folder that all of them share.
     """
 
     place: str
     kind: ImageKind
     files: tuple[Path, ...]
     left_out: tuple[Path, ...] = ()
+    keep_names: bool = False
 
     def __len__(self) -> int:
         """The number of images."""
@@ -66,6 +71,18 @@ class FilePairs:
         with _naming(path):
             return _shown(content) if self._is_dicom(path) else np.asarray(decode_image(content))
 
+    def source(self, row: int) -> GivenSource:
+        """Where the row comes from: the digest of the file, its name if names are kept, what its DICOM header says.
+
+        Raises:
+            InputError: it cannot be read; names the file.
+        """
+        path = self._file(row)
+        content = _content(path)
+        with _naming(path):
+            header = _header(content) if self._is_dicom(path) else None
+        return GivenSource(sha256=sha256_hex(content), name=self._name(path) if self.keep_names else None, dicom=header)
+
     def report(self, row: int) -> str:
         """The report beside the row's image.
 
@@ -89,6 +106,9 @@ class FilePairs:
                 f"row {row} is beyond {self.place}, which has {len(self.files)} files. Were files removed?"
             )
         return self.files[row]
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(os.path.commonpath([file.parent for file in self.files])).as_posix()
 
     def _is_dicom(self, path: Path) -> bool:
         return self.kind == "dicom" or (self.kind == "either" and is_dicom(path))
@@ -119,6 +139,13 @@ def _report(image: Path) -> str | None:
         return _content(path).decode("utf-8-sig").strip() or None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no UTF-8 text (byte {error.start}). Store it as UTF-8.") from error
+
+
+def _header(content: bytes) -> GivenDicom:
+    """What a DICOM file says of itself."""
+    from medim_forge.generator.inputs.dicom import read_header
+
+    return read_header(content)
 
 
 @contextmanager

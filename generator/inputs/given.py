@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.generator.records import GivenSource
+
 
 @dataclass(frozen=True, kw_only=True)
 class GivenPair:
@@ -53,6 +55,13 @@ class GivenRows(Protocol):
 
         Raises:
             InputError: there is none, or it does not decode; names the row or the file.
+        """
+
+    def source(self, row: int) -> GivenSource:
+        """Where the row comes from; its digest is of the image where the job takes images, else of the report.
+
+        Raises:
+            InputError: it cannot be read; names the row or the file.
         """
 
     def report(self, row: int) -> str:

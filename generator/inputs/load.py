@@ -69,10 +69,10 @@ def _filled(rows: GivenRows, task: Task, request: PairRequest) -> PairRequest:
     row = request.source_row
     assert row is not None, "a planned pair of a job with inputs has its row"
     if task == "image_to_report":
-        return replace(request, given_image=rows.image(row))
+        return replace(request, given_image=rows.image(row), given=rows.source(row))
     report = rows.report(row)
     prompt = replace(request.prompt, findings=tuple(sorted(read_findings(report))))
-    return replace(request, given_report=report, prompt=prompt)
+    return replace(request, given_report=report, prompt=prompt, given=rows.source(row))
 
 
 def _open(spec: GenerateSpec, *, fresh: bool = False) -> GivenRows:
@@ -91,7 +91,7 @@ def _open(spec: GenerateSpec, *, fresh: bool = False) -> GivenRows:
     if not files:
         wanted = "DICOM file" if inputs.source == "dicom" else f"image ({', '.join(PICTURES)})"
         raise SpecError(f"{spec.source}: inputs.path = {inputs.path!r} names no {wanted}. Give a file, folder or glob.")
-    return FilePairs(place=inputs.path, kind=inputs.source, files=files)
+    return FilePairs(place=inputs.path, kind=inputs.source, files=files, keep_names=inputs.keep_names)
 
 
 def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs:
@@ -112,19 +112,22 @@ def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs
         tables = tuple(look_at(path) for path in paths)
     except InputError as error:
         raise SpecError(f"{source}: inputs.path = {inputs.path!r}: {error}") from error
+    key = "report_column" if task == "report_to_image" else "image_column"
     rows = ParquetPairs(
         place=inputs.path,
         tables=tables,
         image_column=inputs.image_column,
         report_column=inputs.report_column,
         limit=inputs.limit,
+        kept_side=getattr(inputs, key),
+        keep_names=inputs.keep_names,
+        keep_columns=inputs.keep_columns,
     )
-    key = "report_column" if task == "report_to_image" else "image_column"
-    name = getattr(inputs, key)
-    lacking = rows.lacking(name)
-    if lacking is not None:
-        listed = ", ".join(lacking.columns)
-        raise SpecError(f"{source}: inputs.{key} = {name!r} is not a column of {lacking.path}. It has: {listed}.")
+    for where, name in ((key, getattr(inputs, key)), *(("keep_columns", kept) for kept in inputs.keep_columns)):
+        lacking = rows.lacking(name)
+        if lacking is not None:
+            listed = ", ".join(lacking.columns)
+            raise SpecError(f"{source}: inputs.{where} = {name!r} is not a column of {lacking.path}. It has: {listed}.")
     if not len(rows):
         raise SpecError(f"{source}: inputs.path = {inputs.path!r} holds no rows. Give Parquet with at least one.")
     return rows

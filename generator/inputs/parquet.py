@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from medim_forge.generator.errors import InputError
+from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
+from medim_forge.generator.records import GivenSource
 
 _BATCH = 64  # rows in memory at a time where all are read in order
 
@@ -46,6 +48,9 @@ class ParquetPairs:
         report_column: reports; empty where there are none.
         limit: how many rows count; None for all.
         left_out: files of the place that hold images, though tables are what is read.
+        kept_side: the column that a job takes, of which `source` tells.
+        keep_names: whether `source` names images as the table does.
+        keep_columns: columns that `source` takes along.
     """
 
     place: str
@@ -54,6 +59,9 @@ class ParquetPairs:
     report_column: str
     limit: int | None = None
     left_out: tuple[Path, ...] = ()
+    kept_side: str = ""
+    keep_names: bool = False
+    keep_columns: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -84,6 +92,19 @@ class ParquetPairs:
             return check_image(content)
         except InputError as error:
             raise InputError(f"{self._cell(row, self.image_column)} {error}") from error
+
+    def source(self, row: int) -> GivenSource:
+        """Where the row comes from: the digest of its image or report, and what of the table is kept.
+
+        Raises:
+            InputError: the cell is empty or cannot be read; names the row.
+        """
+        value = self._value(row, self.kept_side)
+        content = self._image_bytes(row, value) if self.kept_side == self.image_column else self.report(row).encode()
+        name = value.get("path") if self.keep_names and isinstance(value, dict) else None
+        kept = {column: self._value(row, column) for column in self.keep_columns}
+        columns = {column: None if cell is None else str(cell) for column, cell in kept.items()}
+        return GivenSource(sha256=sha256_hex(content), name=name, columns=columns)
 
     def report(self, row: int) -> str:
         """The row's report.

@@ -56,6 +56,8 @@ class ParquetInputs(Section):
         limit: first rows only; None takes all.
         opening: words that the reports of given images begin with; None takes the domain's own, and an empty one gives
             none.
+        keep_names: whether the dataset names the image of each pair as its table does; names are often people's.
+        keep_columns: columns of the table that the dataset takes along as `input_<name>`, as text.
     """
 
     source: Literal["parquet"]
@@ -65,6 +67,8 @@ class ParquetInputs(Section):
     report_column: Text = "report"
     limit: Count | None = None
     opening: str | None = None
+    keep_names: bool = False
+    keep_columns: tuple[Text, ...] = ()
 
 
 class FileInputs(Section):
@@ -76,6 +80,7 @@ class FileInputs(Section):
         domain: of every image.
         limit: first files only; None takes all.
         opening: words that the reports begin with; None takes the domain's own, and an empty one gives none.
+        keep_names: whether the dataset names the file of each pair; file names are often people's.
     """
 
     source: Literal["dicom", "images"]
@@ -83,6 +88,7 @@ class FileInputs(Section):
     domain: DomainName
     limit: Count | None = None
     opening: str | None = None
+    keep_names: bool = False
 
 
 InputsSection = Annotated[PhantomInputs | ParquetInputs | FileInputs, Field(discriminator="source")]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from typing import cast
 
 import torch
 
 from medim_forge.generator.errors import ReplicaError, SpecError
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan.prompts import compose
-from medim_forge.generator.records import ReplicaFacts
+from medim_forge.generator.records import LearnedFrom, ReplicaFacts
 from medim_forge.generator.replica.replica import MedimReplica
 from medim_forge.model import checkpoint
 from medim_forge.model.config import ConfigError
@@ -34,7 +35,11 @@ def checkpoint_facts(spec: GenerateSpec) -> ReplicaFacts:
         raise ReplicaError(f"model.checkpoint: {error}") from error
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return ReplicaFacts(
-        model_sha256=digest, device=_device_name(_device(spec)), versions=versions, training_data_terms=terms
+        model_sha256=digest,
+        device=_device_name(_device(spec)),
+        versions=versions,
+        training_data_terms=terms,
+        learned_from=cast("LearnedFrom", checkpoint.learned_from(folder)),
     )
 
 

@@ -187,6 +187,7 @@ def _card(spec: TrainSpec) -> Mapping[str, object]:
         "spec_sha256": spec.sha256,
         "training": spec.model_dump(mode="json", exclude={"output"}),
         "training_data_terms": [],
+        "learned_from": "phantoms",
         "trained_on": "drawn phantoms only: no patient, no photograph",
         "versions": {"python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")},
     }

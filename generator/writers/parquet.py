@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance
 from medim_forge.generator.dataset.png import encode_png
-from medim_forge.generator.dataset.schema import ROW_GROUP_ROWS, columns, pairs_schema, rejected_schema
+from medim_forge.generator.dataset.schema import INPUT_PREFIX, ROW_GROUP_ROWS, columns, pairs_schema, rejected_schema
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.filters import SCORE_PREFIX
@@ -106,6 +106,17 @@ class ParquetWriter:
         why = {"stage": item.stage, "reasons": [], "error": item.error, "traceback": item.traceback}
         return made | self._request_row(shard, item.request) | given | why
 
+    def _source(self, request: PairRequest) -> Row:
+        """Where the given side comes from; all null without inputs, or where they could not be read."""
+        given = request.given
+        found: Row = {
+            "source_row": request.source_row,
+            "source_sha256": None if given is None else given.sha256,
+            "source_name": None if given is None else given.name,
+        }
+        kept = {} if given is None else given.columns
+        return found | {f"{INPUT_PREFIX}{name}": kept.get(name) for name in self.provenance.input_columns}
+
     def _request_row(self, shard: Shard, request: PairRequest) -> Row:
         return {
             "pair_id": request.pair_id,
@@ -120,6 +131,9 @@ class ParquetWriter:
             "model_sha256": self.provenance.model_sha256,
             "spec_sha256": self.provenance.spec_sha256,
             "synthetic": True,
+            "image_origin": self.provenance.image,
+            "report_origin": self.provenance.report,
+            **self._source(request),
         }
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -98,8 +99,19 @@ def sha256(folder: Path) -> str:
 
 def training_data_terms(folder: Path) -> tuple[str, ...]:
     """Terms of the training data that every output must carry; from card.json, empty where there is none."""
-    card = folder / "card.json"
-    return tuple(json.loads(card.read_text(encoding="utf-8")).get("training_data_terms", ())) if card.is_file() else ()
+    return tuple(_card(folder).get("training_data_terms", ()))
+
+
+def learned_from(folder: Path) -> str:
+    """Whose data the weights were trained on, as card.json says: `phantoms` or `patients`, else `unknown`."""
+    said = _card(folder).get("learned_from")
+    return said if said in ("phantoms", "patients") else "unknown"
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    path = folder / "card.json"
+    card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return card if isinstance(card, dict) else {}
 
 
 def save(

@@ -52,6 +52,8 @@ def card(
         "vocabulary": config.layout.vocab,
         "left_out": {"backbone": list(left_out), "image_tokenizer_losses": left_out_losses},
         "sources": {role: [dict(file) for file in files] for role, files in sources.items()},
+        # The published weights come from hospital archives and public collections of them.
+        "learned_from": "patients",
         "training_data_terms": list(terms),
     }
 

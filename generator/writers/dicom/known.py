@@ -57,7 +57,7 @@ def known(provenance: Provenance, section: DicomSection, domain: Domain, report:
         report: of the pair.
         columns: width of the pair's image, pixels.
     """
-    unannotated = provenance.phantom or not provenance.image_given
+    unannotated = provenance.image != "given"
     family = DOMAINS[domain].dicom.family
     if section.sop_class == "secondary_capture" or family == "capture":
         return Known(sop_class=SecondaryCaptureImageStorage, unannotated=unannotated)
@@ -65,7 +65,7 @@ def known(provenance: Provenance, section: DicomSection, domain: Domain, report:
         scale = section.microns_per_pixel
         sop_class = VLMicroscopicImageStorage if scale is None else VLWholeSlideMicroscopyImageStorage
         return Known(sop_class=sop_class, microns_per_pixel=scale, unannotated=unannotated)
-    if provenance.image_given:
+    if provenance.image != "generated":
         return Known(sop_class=ComputedRadiographyImageStorage, unannotated=unannotated)
     drawn = provenance.phantom and domain in FIELD_CM
     spacing = 10 * FIELD_CM[domain] / columns if drawn else section.imager_pixel_spacing_mm

@@ -25,7 +25,7 @@ class DicomFacts:
         family: SOP classes of the image. `radiograph`: Digital X-Ray where view and spacing are known, else Computed
             Radiography. `slide`: Whole Slide Microscopy where the scale is known, else VL Microscopic, each with a
             specimen. `capture`: Secondary Capture, which claims no modality.
-        study: description of the study.
+        study: what a study of it shows, in words that follow "Synthetic" or "Given".
         report_title: of the report.
         report_template: template of CID 7000 that the report follows; None for none.
         body_part: defined term of the body part; None where the image has none. A `radiograph` needs it.
@@ -82,7 +82,7 @@ DOMAINS: Mapping[str, DomainFacts] = {
         evaluate_key="chest_pairs",
         dicom=DicomFacts(
             family="radiograph",
-            study="Synthetic chest radiograph",
+            study="chest radiograph",
             # Spelled as CID 7000 spells it: validators compare the meaning, capitals included.
             report_title=("18748-4", "LN", "Diagnostic Imaging Report"),
             report_template="2000",
@@ -103,7 +103,7 @@ DOMAINS: Mapping[str, DomainFacts] = {
         evaluate_key="pathology_pairs",
         dicom=DicomFacts(
             family="slide",
-            study="Synthetic histopathology patch",
+            study="histopathology patch",
             # CID 7000 has no title for pathology, so that its reports follow no template.
             report_title=("11526-1", "LN", "Pathology study"),
             scale_key="microns_per_pixel",

@@ -103,7 +103,7 @@ class _Check:
                     device="",
                     versions={},
                     training_data_terms=tuple(manifest["training_data_terms"]),
-                    learned_from=manifest["origin"]["learned_from"],
+                    learned_from=learned_from(manifest),
                 ),
             )
             if manifest["spec_sha256"] != spec.sha256:

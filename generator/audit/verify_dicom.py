@@ -15,6 +15,7 @@ from pydicom.uid import UID, BasicTextSRStorage, ExplicitVRLittleEndian
 
 from medim_forge.generator.audit.dicom_structure import structure_problems
 from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.dataset.provenance import Origin
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.finalise.restored import RESTORED
 from medim_forge.generator.jobspec import DicomSection
@@ -59,7 +60,9 @@ def dicom_problems(
         image, report = _opened(store, place), _opened(store, beside(place, REPORT_FILE))
         facts = known(provenance, section, row["domain"], row["report"], row["width"])
         yield from _common(image, facts.sop_class, TRANSFER_SYNTAXES[section.transfer_syntax], IMAGE_FILE)
+        yield from _synthetic(image, provenance.image, IMAGE_FILE)
         yield from _common(report, BasicTextSRStorage, ExplicitVRLittleEndian, REPORT_FILE)
+        yield from _synthetic(report, provenance.report, REPORT_FILE)
         yield from _image(image, row, stored_pixels(row["domain"], pixels))
         yield from _report(report, image, row)
     except _UNREADABLE as error:
@@ -74,14 +77,18 @@ def _common(dataset: FileDataset, sop_class: UID, syntax: UID, name: str) -> Ite
     """What is wrong with an object of either kind: class, marks, header, transfer syntax, structure."""
     if sop_class != dataset.SOPClassUID:
         yield f"{name}: SOP class is {dataset.SOPClassUID}, not {sop_class} ({sop_class.name})"
-    if dataset.get("SyntheticData") != "YES":
-        yield f"{name}: Synthetic Data (0008,001C) is {dataset.get('SyntheticData')!r}, not YES"
     if dataset.file_meta.MediaStorageSOPInstanceUID != dataset.SOPInstanceUID:
         yield f"{name}: the file header names another instance"
     if syntax != dataset.file_meta.TransferSyntaxUID:
         yield f"{name}: transfer syntax is {dataset.file_meta.TransferSyntaxUID}, not {syntax} ({syntax.name})"
     for problem in structure_problems(dataset):
         yield f"{name}: {problem}"
+
+
+def _synthetic(dataset: FileDataset, origin: Origin, name: str) -> Iterator[str]:
+    """What was made here says that it is synthetic; of what was given only its source may say so."""
+    if origin != "given" and dataset.get("SyntheticData") != "YES":
+        yield f"{name}: Synthetic Data (0008,001C) is {dataset.get('SyntheticData')!r}, not YES"
 
 
 def _image(image: Dataset, row: Mapping[str, Any], expected: NDArray[np.uint8]) -> Iterator[str]:

@@ -17,8 +17,8 @@ _LEARNED: Mapping[LearnedFrom, str] = MappingProxyType(
     {
         "phantoms": "",
         "patients": (
-            "The model was trained on data of patients and may repeat parts of them: treat this dataset under the terms "
-            "of that data, which are below."
+            "The model was trained on data of patients and may repeat parts of them: treat this dataset under the "
+            "terms of that data, which are below."
         ),
         "unknown": (
             "The checkpoint does not say what the model was trained on: as long as you do not know, treat this dataset "

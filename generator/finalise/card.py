@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.dataset.claims import headline, side, synthetic_sides
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
 from medim_forge.generator.dataset.schema import columns
 from medim_forge.generator.domains import DOMAINS
@@ -44,6 +45,9 @@ def dataset_card(
         "dataset_card.md.j2",
         filters={"cell": _cell},
         provenance=provenance,
+        headline=headline(provenance),
+        origins={"image": side(provenance.image), "report": side(provenance.report)},
+        origin_tag=f"synthetic-{synthetic_sides(provenance)}s" if provenance.given else "synthetic",
         sampling=plan.spec.sampling,
         dicom=plan.spec.output.dicom,
         tally=tally,

@@ -84,8 +84,14 @@ def choose_tiles(dataset: Dataset, limit: int = TILES) -> list[Tile]:
     return sorted(tiles, key=lambda tile: tile.domain)
 
 
-def contact_sheet(tiles: Sequence[Tile], title: str) -> bytes:
-    """The sheet as a PNG file; the same tiles always give the same bytes."""
+def contact_sheet(tiles: Sequence[Tile], title: str, says: str) -> bytes:
+    """The sheet as a PNG file; the same tiles always give the same bytes.
+
+    Args:
+        tiles: pairs to show.
+        title: headline.
+        says: what the pairs are, below it.
+    """
     longest = max(Counter(tile.domain for tile in tiles).values(), default=1)
     columns = min(_COLUMNS, longest)
     width = max(720, columns * (_card_width() + _GAP) + _GAP)
@@ -95,7 +101,7 @@ def contact_sheet(tiles: Sequence[Tile], title: str) -> bytes:
     height = 84 + sum(heights) + _GAP * len(rows) + 44 * headings + _GAP
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    _draw_head(draw, title, len(tiles))
+    _draw_head(draw, title, says)
     top = 84
     for position, ((domain, row), row_height) in enumerate(zip(rows, heights, strict=True)):
         if _starts_domain(rows, position):
@@ -108,11 +114,11 @@ def contact_sheet(tiles: Sequence[Tile], title: str) -> bytes:
     return encode_png(np.asarray(sheet), "compositeWithTrainedAlgorithmicMedia")
 
 
-def _draw_head(draw: ImageDraw.ImageDraw, title: str, count: int) -> None:
-    """Title, and what the colours mean."""
+def _draw_head(draw: ImageDraw.ImageDraw, title: str, says: str) -> None:
+    """Title, what the pairs are, and what the colours mean."""
     draw.text((_GAP, 16), title, fill=_INK, font=_font(26))
     legend: list[Word] = [
-        (f"{count} synthetic pairs, not for diagnostic use.", _FAINT),
+        (says, _FAINT),
         ("Blue words were given,", _GIVEN),
         ("dark words generated.", _INK),
         ("Grey labels: findings read in the report.", _FAINT),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medim_forge.generator.dataset import Provenance, open_dataset, provenance_of
+from medim_forge.generator.dataset.claims import summary
 from medim_forge.generator.files import file_record
 from medim_forge.generator.finalise.card import dataset_card
 from medim_forge.generator.finalise.contact_sheet import choose_tiles, contact_sheet
@@ -54,7 +55,7 @@ def finalise(
     ruled = plan if rules is None else replace(plan, spec=rules)
     view = build_data_view(store, ruled, provenance, total_bytes=sums.pairs_bytes, policy=policy)
     tiles = choose_tiles(open_dataset(store))
-    sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs")
+    sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs", summary(provenance, len(tiles)))
     privacy = current_privacy(store, view.files)
     card = dataset_card(plan, ruled, provenance, sums, view, policy.calibration, privacy)
     with store.draft(CONTACT_SHEET) as path:
@@ -85,6 +86,7 @@ def finalise_again(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any]
         device=manifest["run"]["device"],
         versions=manifest["versions"],
         training_data_terms=tuple(manifest["training_data_terms"]),
+        learned_from=learned_from(manifest),
     )
     complete = store.exists(SUCCESS)
     finalise(store, spec, stored_plan(store, spec), facts, rules)

@@ -162,6 +162,12 @@ def _json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
+def learned_from(manifest: Mapping[str, Any]) -> LearnedFrom:
+    """Whose data the weights of a dataset were trained on; `unknown` in a manifest that does not say so yet."""
+    found: LearnedFrom = manifest.get("origin", {}).get("learned_from", "unknown")
+    return found
+
+
 def read_manifest(store: Store) -> dict[str, Any]:
     """What `manifest.json` holds.
 

@@ -43,8 +43,6 @@ from medim_forge.generator.inputs.dicom_display import shown
 from medim_forge.generator.inputs.dicom_values import number, word
 from medim_forge.generator.records import GivenDicom
 
-Levels = NDArray[np.float64]
-
 # Named, so that which libraries happen to be installed beside ours does not decide the pixels.
 _DECODERS: Mapping[UID, str] = MappingProxyType(
     {

@@ -57,7 +57,13 @@ def make_spec(**changes: Any) -> GenerateSpec:
 
 def make_facts(terms: tuple[str, ...] = TERMS) -> ReplicaFacts:
     """A replica that never ran."""
-    return ReplicaFacts(model_sha256="ab" * 32, device="cpu", versions={"torch": "2.13.0"}, training_data_terms=terms)
+    return ReplicaFacts(
+        model_sha256="ab" * 32,
+        device="cpu",
+        versions={"torch": "2.13.0"},
+        training_data_terms=terms,
+        learned_from="phantoms",
+    )
 
 
 def make_provenance(**changes: Any) -> Provenance:
@@ -170,10 +176,10 @@ def commit_tiny(out: Path, spec: GenerateSpec | None = None) -> GenerateSpec:
     return spec
 
 
-def finish_tiny(out: Path, spec: GenerateSpec | None = None) -> GenerateSpec:
+def finish_tiny(out: Path, spec: GenerateSpec | None = None, facts: ReplicaFacts | None = None) -> GenerateSpec:
     """The dataset of `commit_tiny` is finished; its job."""
     spec = commit_tiny(out, spec)
-    finalise(out, spec, make_plan(spec), make_facts())
+    finalise(out, spec, make_plan(spec), facts or make_facts())
     (out / SUCCESS).touch()
     return spec
 

@@ -38,14 +38,14 @@ FUNDUS = DomainFacts(
     colour=True,
     opening="The image is a photograph of the fundus.",
     images_by="embedding",
-    dicom=DicomFacts(study="Synthetic fundus photograph", report_title=("18748-4", "LN", "Diagnostic Imaging Report")),
+    dicom=DicomFacts(study="fundus photograph", report_title=("18748-4", "LN", "Diagnostic Imaging Report")),
 )
 HAND = DomainFacts(
     title="Hand radiographs",
     colour=False,
     dicom=DicomFacts(
         family="radiograph",
-        study="Synthetic hand radiograph",
+        study="hand radiograph",
         report_title=("18748-4", "LN", "Diagnostic Imaging Report"),
         report_template="2000",
         body_part="HAND",
@@ -59,7 +59,7 @@ CYTOLOGY = DomainFacts(
     stained=True,
     dicom=DicomFacts(
         family="slide",
-        study="Synthetic smear",
+        study="smear",
         report_title=("11526-1", "LN", "Pathology study"),
         scale_key="microns_per_pixel",
     ),
@@ -158,7 +158,7 @@ def test_a_row_alone_makes_a_domain(tmp_path, third):
     assert "BodyPartExamined" not in image
     assert "SpecimenDescriptionSequence" not in image
     assert report.SOPClassUID == BasicTextSRStorage
-    assert image.StudyDescription == report.StudyDescription == FUNDUS.dicom.study
+    assert image.StudyDescription == report.StudyDescription == f"Synthetic {FUNDUS.dicom.study}"
     card = (tmp_path / "out" / "README.md").read_text()
     assert "- radiology\n- ophthalmology\n" in card
     assert (tmp_path / "out" / "contact_sheet.png").exists()

@@ -8,8 +8,8 @@ from pydicom.sr.coding import Code
 from pydicom.valuerep import DSfloat
 
 from medim_forge.generator.domains import DicomFacts
+from medim_forge.generator.writers.dicom.codes import code_item
 from medim_forge.generator.writers.dicom.known import Known
-from medim_forge.generator.writers.dicom.study import code_item
 from medim_forge.generator.writers.dicom.view import View
 
 _VIEWS: dict[View, Code] = {"PA": codes.cid4010.PosteroAnterior, "AP": codes.cid4010.AnteroPosterior}

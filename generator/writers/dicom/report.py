@@ -27,7 +27,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import BasicTextSRStorage
 
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.dataset.provenance import NOT_DIAGNOSTIC, SOFTWARE
+from medim_forge.generator.dataset.provenance import SOFTWARE
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.records import Pair
@@ -45,10 +45,10 @@ def report_dataset(provenance: Provenance, pair: Pair, uids: PairUids, image: Da
     Raises:
         RowError: the report has no words, or holds control characters.
     """
-    dataset = base_dataset(provenance, pair, uids.study, BasicTextSRStorage, uids.report)
+    dataset = base_dataset(provenance, pair, "report", uids.study, BasicTextSRStorage, uids.report)
     dataset.SeriesInstanceUID = uids.report_series
     dataset.SeriesNumber = 2
-    dataset.SeriesDescription = NOT_DIAGNOSTIC
+    dataset.SeriesDescription = provenance.mark(provenance.report)
     dataset.InstanceNumber = 1
     dataset.Modality = "SR"
     dataset.ReferencedPerformedProcedureStepSequence = []

@@ -11,9 +11,11 @@ from pydicom.valuerep import DSfloat
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.records import Pair
+from medim_forge.generator.writers.dicom.codes import code_item
 from medim_forge.generator.writers.dicom.icc import SRGB
 from medim_forge.generator.writers.dicom.known import Known
-from medim_forge.generator.writers.dicom.study import MIDNIGHT, code_item
+from medim_forge.generator.writers.dicom.people import identifier
+from medim_forge.generator.writers.dicom.study import MIDNIGHT
 from medim_forge.generator.writers.uids import PairUids
 
 _SLIDE = Code("433466003", "SCT", "Microscope slide")
@@ -24,12 +26,12 @@ _WHITE = Code("371251000", "SCT", "White")
 def add_specimen(dataset: Dataset, provenance: Provenance, pair: Pair, uids: PairUids) -> None:
     """The specimen module (C.7.6.22): a slide with one specimen, which is as synthetic as the image."""
     specimen = Dataset()
-    specimen.SpecimenIdentifier = f"SYN-{pair.pair_id}"
+    specimen.SpecimenIdentifier = identifier(provenance, pair)
     specimen.SpecimenUID = uids.specimen
     specimen.IssuerOfTheSpecimenIdentifierSequence = []
-    specimen.SpecimenShortDescription = "Given image" if provenance.image_given else "Synthetic, no tissue"
+    specimen.SpecimenShortDescription = "Given image" if provenance.image == "given" else "Synthetic, no tissue"
     specimen.SpecimenPreparationSequence = []
-    dataset.ContainerIdentifier = f"SYN-{pair.pair_id}"
+    dataset.ContainerIdentifier = identifier(provenance, pair)
     dataset.IssuerOfTheContainerIdentifierSequence = []
     dataset.ContainerTypeCodeSequence = [code_item(_SLIDE)]
     dataset.SpecimenDescriptionSequence = [specimen]

@@ -1,8 +1,4 @@
-"""What both DICOM objects of a pair say: one synthetic patient, one study, who made it.
-
-Every object is marked more than once, because de-identification tools remove tags they do not know:
-Synthetic Data (0008,001C), content qualification, contributing equipment, patient id, descriptions and comments.
-"""
+"""What both DICOM objects of a pair say: one study, who made it, and what `people.py` says of the patient."""
 
 from __future__ import annotations
 
@@ -12,29 +8,29 @@ from functools import lru_cache
 from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.dataset.provenance import NOT_DIAGNOSTIC, SOFTWARE, SOFTWARE_VERSION
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.dataset.provenance import SOFTWARE, SOFTWARE_VERSION
 from medim_forge.generator.errors import RowError, SpecError
 from medim_forge.generator.records import Pair, Task
+from medim_forge.generator.writers.dicom.people import Side, add_people, origin_of, study_description
 
 MIDNIGHT = "000000"
-_ISSUER = "MeDiM Forge (synthetic)"
 _MADE: dict[Task, str] = {
     "joint": "Image and report generated",
     "report_to_image": "Image generated from a given report",
     "image_to_report": "Report generated from a given image",
 }
-# LO and PN hold at most 64 characters; `SYN-` and `Synthetic^` come before the id.
+# LO and PN hold at most 64 characters; `GIVEN-` and `Synthetic^` come before the id.
 _PAIR_ID = re.compile(r"[A-Za-z0-9_.-]{1,54}")
 _MAX_DESCRIPTION = 1024
 
 
-def base_dataset(provenance: Provenance, pair: Pair, study_uid: str, sop_class: UID, sop_instance: str) -> Dataset:
-    """Patient, study, equipment and SOP common modules of an object.
+def base_dataset(
+    provenance: Provenance, pair: Pair, side: Side, study_uid: str, sop_class: UID, sop_instance: str
+) -> Dataset:
+    """Patient, study, equipment and SOP common modules of the object of a side.
 
     Raises:
         RowError: the pair's id does not fit into a DICOM identifier.
@@ -42,14 +38,14 @@ def base_dataset(provenance: Provenance, pair: Pair, study_uid: str, sop_class: 
     if not _PAIR_ID.fullmatch(pair.pair_id):
         raise RowError(pair.pair_id, "id is no DICOM identifier; use at most 54 letters, digits, `_`, `.` and `-`")
     dataset = Dataset()
-    _add_sop_common(dataset, provenance, sop_class, sop_instance)
-    _add_patient(dataset, provenance, pair)
+    _add_sop_common(dataset, provenance, side, sop_class, sop_instance)
+    add_people(dataset, provenance, pair, side)
     dataset.StudyInstanceUID = study_uid
     dataset.StudyID = str(pair.request.pair_index)
     dataset.StudyDate = _date(provenance)
     # No time is known; viewers and DICOMDIR ask for one.
     dataset.StudyTime = MIDNIGHT
-    dataset.StudyDescription = DOMAINS[pair.request.prompt.domain].dicom.study
+    dataset.StudyDescription = study_description(provenance, pair)
     dataset.AccessionNumber = ""
     dataset.ReferringPhysicianName = ""
     dataset.Manufacturer = SOFTWARE
@@ -75,55 +71,27 @@ def contribution(provenance: Provenance) -> str:
     return text
 
 
-def code_item(code: Code) -> Dataset:
-    """A code sequence item (PS3.3 8.8)."""
-    item = Dataset()
-    item.CodeValue = code.value
-    item.CodingSchemeDesignator = code.scheme_designator
-    item.CodeMeaning = code.meaning
-    return item
-
-
-def _add_sop_common(dataset: Dataset, provenance: Provenance, sop_class: UID, sop_instance: str) -> None:
+def _add_sop_common(dataset: Dataset, provenance: Provenance, side: Side, sop_class: UID, sop_instance: str) -> None:
     """SOP common module (C.12.1)."""
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID = sop_class
     dataset.SOPInstanceUID = sop_instance
     dataset.InstanceCreationDate = _date(provenance)
-    dataset.SyntheticData = "YES"
     dataset.ContentQualification = "RESEARCH"
-    dataset.ContributingEquipmentSequence = [_synthesizer(provenance)]
+    dataset.ContributingEquipmentSequence = [_contributor(provenance, synthetic=origin_of(provenance, side) != "given")]
 
 
 @lru_cache(maxsize=4)
-def _synthesizer(provenance: Provenance) -> ContributingEquipment:
-    """The model as contributing equipment, which all objects of a job share: making it costs."""
+def _contributor(provenance: Provenance, *, synthetic: bool) -> ContributingEquipment:
+    """The model as contributing equipment, which all objects of a side share: making it costs."""
     return ContributingEquipment(
         manufacturer=SOFTWARE,
-        purpose_of_reference=codes.DCM.SynthesizingEquipment,
+        purpose_of_reference=codes.DCM.SynthesizingEquipment if synthetic else codes.DCM.ProcessingEquipment,
         manufacturer_model_name="MeDiM",
         device_serial_number=provenance.model_sha256,
         software_versions=SOFTWARE_VERSION,
         contribution_description=contribution(provenance),
     )
-
-
-def _add_patient(dataset: Dataset, provenance: Provenance, pair: Pair) -> None:
-    """Patient module (C.7.1.1): sex and birth date stay empty, since there is no patient who has them."""
-    dataset.PatientName = f"Synthetic^{pair.pair_id}"
-    dataset.PatientID = f"SYN-{pair.pair_id}"
-    dataset.IssuerOfPatientID = _ISSUER
-    dataset.PatientBirthDate = ""
-    dataset.PatientSex = ""
-    dataset.PatientComments = NOT_DIAGNOSTIC
-    dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = (
-        "No attribute taken over from the given image"
-        if provenance.image_given
-        else "Fully synthetic: no source patient"
-    )
-    if provenance.phantom:
-        dataset.QualityControlSubject = "YES"
 
 
 def _date(provenance: Provenance) -> str:

@@ -23,7 +23,7 @@ def objects(index=0, section=None, **changes):
     ("index", "section", "changes"),
     [
         (0, {}, {}),
-        (0, {}, {"phantom": False}),
+        (0, {}, {"learned_from": "patients"}),
         (0, {"sop_class": "secondary_capture"}, {}),
         (1, {}, {}),
         (1, {"microns_per_pixel": 0.5}, {}),

@@ -45,7 +45,7 @@ def test_different_findings_come_before_more_of_the_same(tmp_path):
 
 def test_the_sheet_shows_the_pixels_of_its_images():
     image = make_pair(0).image
-    sheet = decode_png(contact_sheet([a_tile(image=image)], "title"))
+    sheet = decode_png(contact_sheet([a_tile(image=image)], "title", "synthetic"))
     enlarged = np.repeat(np.repeat(image, 3, axis=0), 3, axis=1)
     places = np.argwhere((sheet[:, :, 0] == enlarged[0, 0]) & (sheet[:, :, 1] == enlarged[0, 0]))
     assert any(
@@ -54,9 +54,9 @@ def test_the_sheet_shows_the_pixels_of_its_images():
 
 
 def test_given_words_are_told_from_generated_ones():
-    title_only = decode_png(contact_sheet([a_tile(prompt_chars=0)], "title"))[84:]
+    title_only = decode_png(contact_sheet([a_tile(prompt_chars=0)], "title", "synthetic"))[84:]
     assert not has(title_only, BLUE)
-    assert has(decode_png(contact_sheet([a_tile()], "title"))[84:], BLUE)
+    assert has(decode_png(contact_sheet([a_tile()], "title", "synthetic"))[84:], BLUE)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_given_words_are_told_from_generated_ones():
     ],
 )
 def test_unusual_pairs_fit_on_the_sheet(changes):
-    sheet = decode_png(contact_sheet([a_tile(), a_tile(**changes)], "title"))
+    sheet = decode_png(contact_sheet([a_tile(), a_tile(**changes)], "title", "synthetic"))
     # The last rows are background: nothing runs out of its card.
     assert (sheet[-10:] == (244, 245, 247)).all()
 
 
 def test_an_empty_dataset_has_a_sheet():
-    assert decode_png(contact_sheet([], "title")).shape[1] == 720
+    assert decode_png(contact_sheet([], "title", "synthetic")).shape[1] == 720
 
 
 def test_the_same_tiles_are_the_same_bytes():
-    assert contact_sheet([a_tile()], "title") == contact_sheet([a_tile()], "title")
+    assert contact_sheet([a_tile()], "title", "synthetic") == contact_sheet([a_tile()], "title", "synthetic")

@@ -172,6 +172,8 @@ def test_reports_are_written_for_dicom_images_and_broken_ones_are_named(tmp_path
         image = pydicom.dcmread(out / row.dicom_path)
         assert image.Modality == "CR"
         assert image.DerivationDescription == "Resampled from an image given to the generator"
-        assert "BurnedInAnnotation" not in image
+        # What the source says of itself is carried over: it was one of our own synthetic images.
+        assert (image.BurnedInAnnotation, image.SyntheticData, image.PatientIdentityRemoved) == ("NO", "YES", "YES")
+        assert len(image.SourceImageSequence) == 1
     rejected = [row for path in out.glob("shards/*/_rejected.parquet") for row in pq.read_table(path).to_pylist()]
     assert any("3.dcm is a Basic Text SR Storage without pixels" in (row["error"] or "") for row in rejected)

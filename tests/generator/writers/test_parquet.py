@@ -156,16 +156,19 @@ def test_the_layout_suits_image_text_trainers(tmp_path):
     assert not leaves["report"].has_dictionary_page
 
 
-@pytest.mark.parametrize(
-    ("task", "term"),
-    [("joint", "trainedAlgorithmicMedia"), ("image_to_report", "compositeWithTrainedAlgorithmicMedia")],
-)
-def test_the_png_carries_its_digital_source_type(task, term):
-    provenance = make_provenance(task=task)
+@pytest.mark.parametrize(("image", "term"), [("generated", "trainedAlgorithmicMedia"), ("drawn", "algorithmicMedia")])
+def test_the_png_carries_its_digital_source_type(image, term):
+    provenance = make_provenance(image=image)
     png = encode_png(make_pair(0).image, provenance.digital_source_type)
     with Image.open(io.BytesIO(png)) as image:
         packet = image.info["XML:com.adobe.xmp"]
     assert f'DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/{term}"' in packet
+
+
+def test_of_a_given_image_no_source_type_is_claimed():
+    provenance = make_provenance(image="given", task="image_to_report")
+    with Image.open(io.BytesIO(encode_png(make_pair(0).image, provenance.digital_source_type))) as image:
+        assert image.info == {}
 
 
 def test_equal_pixels_are_equal_files_and_colour_survives():

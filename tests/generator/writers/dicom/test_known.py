@@ -22,25 +22,25 @@ def facts(domain="chest_xray", report="PA view.", columns=96, section=None, **ch
 
 
 def test_the_drawn_field_gives_the_spacing_whatever_the_resolution():
-    assert facts(phantom=True).spacing_mm == pytest.approx(380 / 96)
-    assert facts(phantom=True, columns=192).spacing_mm == pytest.approx(380 / 192)
-    assert facts(phantom=True).sop_class == DX
+    assert facts(learned_from="phantoms").spacing_mm == pytest.approx(380 / 96)
+    assert facts(learned_from="phantoms", columns=192).spacing_mm == pytest.approx(380 / 192)
+    assert facts(learned_from="phantoms").sop_class == DX
 
 
 def test_without_spacing_or_view_a_radiograph_claims_less():
-    assert facts(phantom=False).sop_class == CR
+    assert facts(learned_from="patients").sop_class == CR
     spaced = DicomSection(imager_pixel_spacing_mm=0.7)
-    found = facts(phantom=False, section=spaced)
+    found = facts(learned_from="patients", section=spaced)
     assert (found.sop_class, found.view, found.spacing_mm) == (DX, "PA", 0.7)
-    unseen = facts(phantom=False, section=spaced, report="Clear lungs.")
+    unseen = facts(learned_from="patients", section=spaced, report="Clear lungs.")
     assert (unseen.sop_class, unseen.view, unseen.spacing_mm) == (CR, None, 0.7)
 
 
-@pytest.mark.parametrize("phantom", [True, False])
-def test_a_given_image_has_no_view_and_no_spacing_whatever_its_generated_report_says(phantom):
-    found = facts(task="image_to_report", phantom=phantom)
+@pytest.mark.parametrize("image", ["drawn", "given"])
+def test_a_given_image_has_no_view_and_no_spacing_whatever_its_generated_report_says(image):
+    found = facts(task="image_to_report", image=image)
     assert (found.sop_class, found.view, found.spacing_mm) == (CR, None, None)
-    assert found.unannotated is phantom
+    assert found.unannotated is (image == "drawn")
 
 
 @pytest.mark.parametrize(("section", "sop_class"), [({}, VL), ({"microns_per_pixel": 0.5}, WSM)])

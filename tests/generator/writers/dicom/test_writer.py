@@ -133,17 +133,16 @@ def test_only_the_chest_report_claims_the_imaging_template():
 
 
 def test_phantoms_are_marked_as_quality_control_subjects_and_nothing_else_is():
-    assert objects(make_pair(0), phantom=True)[0].QualityControlSubject == "YES"
-    assert "QualityControlSubject" not in objects(make_pair(0), phantom=False)[0]
+    assert objects(make_pair(0), learned_from="phantoms")[0].QualityControlSubject == "YES"
+    assert "QualityControlSubject" not in objects(make_pair(0), learned_from="patients")[0]
 
 
 def test_a_given_image_is_not_called_generated():
-    image, report = objects(make_pair(0), task="image_to_report")
+    image, report = objects(make_pair(0), task="image_to_report", image="given")
     assert image.DerivationDescription == "Resampled from an image given to the generator"
-    assert "no source patient" not in image.DeidentificationMethod
     (equipment,) = report.ContributingEquipmentSequence
     assert equipment.ContributionDescription.startswith("Report generated from a given image")
-    assert objects(make_pair(0), "secondary_capture", task="image_to_report")[0].ConversionType == "WSD"
+    assert objects(make_pair(0), "secondary_capture", task="image_to_report", image="given")[0].ConversionType == "WSD"
     assert objects(make_pair(0), "secondary_capture")[0].ConversionType == "SYN"
 
 

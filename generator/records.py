@@ -17,12 +17,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.generator.origins import GivenSource, LearnedFrom
+
 # The name of a row of `medim_forge.generator.domains.DOMAINS`.
 Domain = str
 Task = Literal["joint", "report_to_image", "image_to_report"]
 Action = Literal["drop", "keep", "regenerate"]
-# Whose data the weights of a checkpoint were trained on, as its card says; `unknown` where it says nothing.
-LearnedFrom = Literal["phantoms", "patients", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,43 +38,6 @@ class Prompt:
     domain: Domain
     text: str
     findings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivenDicom:
-    """What a given DICOM image says of itself; the image that is made of it says it too.
-
-    Attributes:
-        sop_class, sop_instance: UIDs of the object.
-        burned_in: Burned In Annotation, `YES` or `NO`; empty where it says nothing.
-        synthetic: Synthetic Data, `YES` or `NO`; empty where it says nothing.
-        identity_removed: Patient Identity Removed, `YES` or `NO`; empty where it says nothing.
-        method: how the identity was removed.
-    """
-
-    sop_class: str
-    sop_instance: str
-    burned_in: str = ""
-    synthetic: str = ""
-    identity_removed: str = ""
-    method: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivenSource:
-    """Where the given side of a pair comes from, so that an output can be traced to its input.
-
-    Attributes:
-        sha256: hex, of the bytes of the file or cell; of a report's text in UTF-8.
-        name: of the file, or of the image in its table; None unless the job keeps names, for they are often people's.
-        columns: of the input table, as text, those that the job keeps.
-        dicom: what a given DICOM image says of itself; None where it is none.
-    """
-
-    sha256: str
-    name: str | None = None
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    dicom: GivenDicom | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from medim_forge.model.values import Made
 
 FILE = "familiarity.json"
 QUANTILE = 0.999  # of held-out data of the training kind that are within a limit
-MARGIN = 1.25  # a limit lies so far beyond that quantile, for few hundred rows do not show the rarest of thousands
+MARGIN = 1.75  # a limit is so many times that quantile: few hundred rows do not show the rarest of many thousands
 _LEAST_SPREAD = 1e-3  # a place of the embedding that hardly varies says nothing
 _DIGITS = 5
 
@@ -122,10 +123,7 @@ def read_ranges(folder: Path) -> dict[str, Range]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            domain: Range(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
-            for domain, found in values.items()
-        }
+        return {domain: _read(found) for domain, found in values.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: holds no ranges ({error}); measure them again or remove it") from error
 
@@ -133,6 +131,11 @@ def read_ranges(folder: Path) -> dict[str, Range]:
 def reconstruction_error(image: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
     """Root mean square difference of an image and its reconstruction, grey levels."""
     return float(np.sqrt(np.mean((image.astype(np.float64) - decoded) ** 2)))
+
+
+def _read(found: dict[str, Any]) -> Range:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    return Range(**values)
 
 
 def _distance(

@@ -21,7 +21,7 @@ ORDER = {
     ),
     "generator": (
         # ground
-        *("errors", "tracing", "records", "contracts", "files", "events", "domains", "templates"),
+        *("errors", "tracing", "origins", "records", "contracts", "files", "events", "domains", "templates"),
         # knowledge, pure
         *("phantoms", "filters", "similarity", "jobspec", "metrics"),
         # places

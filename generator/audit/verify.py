@@ -16,6 +16,7 @@ from medim_forge.generator.dataset.schema import ROW_GROUP_ROWS, pairs_schema, r
 from medim_forge.generator.errors import InputError, StoreError, VerifyError
 from medim_forge.generator.files import file_record, sha256_hex
 from medim_forge.generator.finalise import read_manifest
+from medim_forge.generator.finalise.manifest import learned_from
 from medim_forge.generator.finalise.restored import RESTORED
 from medim_forge.generator.finalise.view import DATA
 from medim_forge.generator.jobspec import GenerateSpec

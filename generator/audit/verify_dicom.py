@@ -15,10 +15,10 @@ from pydicom.uid import UID, BasicTextSRStorage, ExplicitVRLittleEndian
 
 from medim_forge.generator.audit.dicom_structure import structure_problems
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.dataset.provenance import Origin
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.finalise.restored import RESTORED
 from medim_forge.generator.jobspec import DicomSection
+from medim_forge.generator.origins import Origin
 from medim_forge.generator.store import Store
 from medim_forge.generator.writers.dicom.archive import IMAGE_FILE, REPORT_FILE, beside, object_path, read_object
 from medim_forge.generator.writers.dicom.encode import TRANSFER_SYNTAXES

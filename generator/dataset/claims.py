@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from medim_forge.generator.dataset.provenance import Origin, Provenance
-from medim_forge.generator.records import LearnedFrom
+from medim_forge.generator.dataset.provenance import Provenance
+from medim_forge.generator.origins import LearnedFrom, Origin
 
 _NO_DIAGNOSIS = "nothing here may be used for diagnosis"
 _LEARNED: Mapping[LearnedFrom, str] = MappingProxyType(

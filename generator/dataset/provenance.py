@@ -6,10 +6,11 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from medim_forge import __version__
-from medim_forge.generator.records import LearnedFrom, ReplicaFacts, Task
+from medim_forge.generator.origins import LearnedFrom, Origin
+from medim_forge.generator.records import ReplicaFacts, Task
 
 if TYPE_CHECKING:
     from medim_forge.generator.jobspec import GenerateSpec
@@ -22,8 +23,6 @@ INTENDED_USE = (
 )
 NOT_DIAGNOSTIC = "NOT FOR DIAGNOSTIC USE"
 
-# What a side of a pair is: made by the model, drawn by the embedded phantoms and given to the job, or given by people.
-Origin = Literal["generated", "drawn", "given"]
 # IPTC digital source types, http://cv.iptc.org/newscodes/digitalsourcetype/. Every checkpoint is a trained model, the
 # embedded one too; a drawing comes from an algorithm that learned nothing. The source of a given image is not known.
 _SOURCE_TYPE: Mapping[Origin, str | None] = MappingProxyType(

@@ -16,7 +16,7 @@ from medim_forge.generator.dataset.claims import summary
 from medim_forge.generator.files import file_record
 from medim_forge.generator.finalise.card import dataset_card
 from medim_forge.generator.finalise.contact_sheet import choose_tiles, contact_sheet
-from medim_forge.generator.finalise.manifest import MANIFEST, manifest_head, read_manifest, write_manifest
+from medim_forge.generator.finalise.manifest import MANIFEST, learned_from, manifest_head, read_manifest, write_manifest
 from medim_forge.generator.finalise.privacy_note import PRIVACY, current_privacy
 from medim_forge.generator.finalise.tally import shard_records, tally
 from medim_forge.generator.finalise.view import LEFT_OUT, DataView, build_data_view

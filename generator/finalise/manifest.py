@@ -16,6 +16,7 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.finalise.tally import Rate, Tally, acceptance
 from medim_forge.generator.finalise.view import DataView
 from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.origins import LearnedFrom
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import balance_record, quota_results
 from medim_forge.generator.records import TOTALS, Counts, FileRecord, ReplicaFacts, ShardRecord

@@ -41,7 +41,7 @@ from pydicom.uid import (
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.inputs.dicom_display import shown
 from medim_forge.generator.inputs.dicom_values import number, word
-from medim_forge.generator.records import GivenDicom
+from medim_forge.generator.origins import GivenDicom
 
 # Named, so that which libraries happen to be installed beside ours does not decide the pixels.
 _DECODERS: Mapping[UID, str] = MappingProxyType(

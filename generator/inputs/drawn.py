@@ -11,8 +11,8 @@ from PIL import Image
 
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.jobspec.inputs import PhantomInputs
+from medim_forge.generator.origins import GivenSource
 from medim_forge.generator.phantoms import Phantom, draw
-from medim_forge.generator.records import GivenSource
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image, encode_image
 from medim_forge.generator.inputs.places import ImageKind, is_dicom, report_file
-from medim_forge.generator.records import GivenDicom, GivenSource
+from medim_forge.generator.origins import GivenDicom, GivenSource
 
 
 @dataclass(frozen=True, kw_only=True)

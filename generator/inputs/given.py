@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.records import GivenSource
+from medim_forge.generator.origins import GivenSource
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from medim_forge.generator.errors import InputError
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
-from medim_forge.generator.records import GivenSource
+from medim_forge.generator.origins import GivenSource
 
 _BATCH = 64  # rows in memory at a time where all are read in order
 

@@ -68,7 +68,7 @@ class ParquetInputs(Section):
     limit: Count | None = None
     opening: str | None = None
     keep_names: bool = False
-    keep_columns: tuple[Text, ...] = ()
+    keep_columns: Annotated[tuple[Text, ...], Field(strict=False)] = ()
 
 
 class FileInputs(Section):

@@ -10,8 +10,9 @@ import torch
 
 from medim_forge.generator.errors import ReplicaError, SpecError
 from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.origins import LearnedFrom
 from medim_forge.generator.plan.prompts import compose
-from medim_forge.generator.records import LearnedFrom, ReplicaFacts
+from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.replica.replica import MedimReplica
 from medim_forge.model import checkpoint
 from medim_forge.model.config import ConfigError

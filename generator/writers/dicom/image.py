@@ -6,9 +6,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, VLMicroscopicImageStorage
 
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.dataset.provenance import Origin
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.jobspec import DicomSection
+from medim_forge.generator.origins import Origin
 from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.icc import SRGB
 from medim_forge.generator.writers.dicom.known import Known, known

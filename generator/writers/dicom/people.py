@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.dataset.provenance import Origin
 from medim_forge.generator.domains import DOMAINS
-from medim_forge.generator.records import GivenDicom, Pair
+from medim_forge.generator.origins import GivenDicom, Origin
+from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.codes import code_item
 
 Side = Literal["image", "report"]

@@ -171,7 +171,7 @@ def test_the_card_can_be_read_by_hugging_face_and_by_people(tmp_path):
 
 def test_a_card_of_unknown_weights_claims_no_license(tmp_path):
     spec = make_spec(model={"checkpoint": "/data/medim"})
-    finish_tiny(tmp_path, spec)
+    finish_tiny(tmp_path, spec, dataclasses.replace(make_facts(), learned_from="unknown"))
     head = yaml.safe_load((tmp_path / "README.md").read_text().split("---\n", 2)[1])
     assert (head["license"], head["license_name"]) == ("other", "see-training-data-terms")
 

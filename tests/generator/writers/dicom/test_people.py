@@ -8,7 +8,7 @@ from dataclasses import replace
 import pydicom
 import pytest
 
-from medim_forge.generator.jobspec.sections import DicomSection
+from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.origins import GivenDicom, GivenSource
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import make_pair, make_provenance

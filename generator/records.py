@@ -104,6 +104,8 @@ class Pair:
             measured.
         sentence_agreement: agreement of each sentence that was not given as the domain's opening, in order; empty where
             it is not measured.
+        image_novelty, report_novelty: how far either side is from what the replica was trained on, as a share of the
+            limit that such data keep to; NaN where it is not measured.
         report_ids: int32 [T], the replica's report slots; empty where it has none. They are not written: the text is.
     """
 
@@ -120,6 +122,8 @@ class Pair:
     fluency: float = math.nan
     image_fluency: float = math.nan
     sentence_agreement: tuple[float, ...] = ()
+    image_novelty: float = math.nan
+    report_novelty: float = math.nan
     report_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     @property

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.records import Domain
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # A square of this side has as many pixels as Pillow takes before it suspects a bomb.
 LARGEST_SIDE = 13_000
+# What is opened as an image; others that Pillow knows start programs of their own, or hold no picture.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_ORIENTATION, _TURNED = 0x0112, range(5, 9)  # the EXIF tag, and its values of pictures that lie on their side
 
 
 def check_image(content: bytes) -> bytes:
@@ -37,13 +40,12 @@ def decode_image(content: bytes, mode: Literal["L", "RGB"] | None = None) -> Ima
         mode: grey or RGB; None keeps grey images grey and makes all others RGB.
 
     Raises:
-        InputError: it does not decode, or has more than 8 bits per channel; the message goes on from the name of the
-            image.
+        InputError: it does not decode, or holds several pictures; the message goes on from the name of the image.
     """
     image = _opened(content)
-    # Pillow would clip these to white instead of scaling them.
+    # Pillow would clip deeper pixels to white instead of scaling them.
     if image.mode.startswith(("I", "F")):
-        raise InputError(f"has pixels of mode {image.mode}, more than 8 bits per channel; window it to 8 bits first")
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
     try:
         return image.convert(mode or ("L" if image.mode in ("1", "L", "LA") else "RGB"))
     except ValueError as error:
@@ -58,9 +60,10 @@ def encode_image(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def image_size(content: bytes) -> tuple[int, int]:
-    """Width and height of an encoded image that is known to decode, pixels."""
-    with Image.open(io.BytesIO(content)) as opened:
-        return opened.size
+    """Width and height of an encoded image that is known to decode, pixels, as it is shown."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+        turned = opened.getexif().get(_ORIENTATION) in _TURNED
+        return (opened.height, opened.width) if turned else opened.size
 
 
 def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.uint8]:
@@ -69,7 +72,7 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
     The padding has the colour of the checkpoint's conventions; an odd pixel goes to the right or the bottom.
 
     Raises:
-        InputError: the bytes are no image, one with more than 8 bits per channel, or one that is too large.
+        InputError: the bytes are no image, several, or one that is too large.
     """
     sizes = next(sizes for sizes in config.image_tokenizers if domain in sizes.domains)
     try:
@@ -93,17 +96,44 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
 
 
 def _opened(content: bytes) -> Image.Image:
-    """The picture as it is stored.
+    """The picture as it is shown: turned as its EXIF orientation says.
 
     Raises:
-        InputError: it does not decode.
+        InputError: it does not decode, or holds several pictures.
     """
     try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a photograph with its own previews
+        if pages == 1:
+            image.load()
+            image = ImageOps.exif_transpose(image)
     except MemoryError:
         raise  # says nothing of the image
+    except UnidentifiedImageError as error:
+        raise InputError(f"cannot be decoded: it is none of {', '.join(FORMATS)}") from error
     except Exception as error:
         # Decoders meet damage in every way there is.
         raise InputError(f"cannot be decoded ({type(error).__name__}: {error}). Give a PNG or JPEG.") from error
+    if pages != 1:
+        raise InputError(f"holds {pages} pages; give a file per page")
     return image
+
+
+def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Deeper grey levels as 8 bits.
+
+    Levels that were 8 bits before, stored as they were or in the upper byte, become what they were. All others are
+    spread from the lowest to the highest, as those of a DICOM image without a window are.
+
+    Raises:
+        InputError: a pixel is no number.
+    """
+    if not np.isfinite(pixels).all():
+        raise InputError("has pixels that are no numbers; replace them")
+    low, high = float(pixels.min()), float(pixels.max())
+    if pixels.dtype.kind in "iu" and low >= 0:
+        for factor in (1, 257, 256):
+            if high <= 255 * factor and not (pixels % factor).any():
+                return np.asarray(pixels // factor, dtype=np.uint8)
+    scaled = (pixels.astype(np.float64) - low) / (high - low) if high > low else np.zeros(pixels.shape)
+    return np.asarray(np.round(scaled * 255), dtype=np.uint8)

@@ -15,9 +15,8 @@ from medim_forge.generator.errors import InputError
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
+from medim_forge.generator.inputs.row_groups import BATCH, ColumnReader
 from medim_forge.generator.origins import GivenSource
-
-_BATCH = 64  # rows in memory at a time where all are read in order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class ParquetPairs:
         return rows if self.limit is None else min(rows, self.limit)
 
     def __iter__(self) -> Iterator[GivenPair | Unreadable]:
-        """Every row in order, `_BATCH` of them in memory at a time."""
+        """Every row in order, `BATCH` of them in memory at a time."""
         return islice(self._all(), len(self))
 
     def lacking(self, column: str) -> Table | None:
@@ -129,7 +128,7 @@ class ParquetPairs:
             end = row + table.groups[group]
             try:
                 with pq.ParquetFile(table.path) as file:
-                    for batch in file.iter_batches(_BATCH, row_groups=[group], columns=columns):
+                    for batch in file.iter_batches(BATCH, row_groups=[group], columns=columns):
                         for values in batch.to_pylist():
                             yield self._pair(row, values)
                             row += 1
@@ -165,7 +164,7 @@ class ParquetPairs:
             end = start + table.groups[group]
             if row < end:
                 try:
-                    return _values(table, group, column)[row - start].as_py()
+                    return _reader(table, group, column).value(row - start)
                 except (OSError, pyarrow.ArrowException) as error:
                     raise InputError(_damaged(row, table, error)) from error
             start = end
@@ -236,10 +235,7 @@ def _look(path: Path, changed_ns: int) -> Table:
     )
 
 
-@lru_cache(maxsize=2)
-def _values(table: Table, group: int, column: str) -> Any:
-    """One column of a row group; the last ones are kept, because shards are smaller than row groups."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(table.path) as file:
-        return file.read_row_group(group, columns=[column]).column(column)
+@lru_cache(maxsize=4)
+def _reader(table: Table, group: int, column: str) -> ColumnReader:
+    """The reader of a column of a row group; the last ones are kept, because shards are smaller than row groups."""
+    return ColumnReader(table.path, group, column)

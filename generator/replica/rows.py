@@ -75,5 +75,7 @@ def pair_of(request: PairRequest, given: Given, made: Made) -> Pair:
         fluency=made.fluency,
         image_fluency=made.image_fluency,
         sentence_agreement=made.sentence_agreement,
+        image_novelty=made.image_novelty,
+        report_novelty=made.report_novelty,
         report_ids=made.report_ids,
     )

@@ -84,15 +84,15 @@ def test_rows_in_order_are_the_rows_by_number_across_tables_and_row_groups(tmp_p
 
 
 def test_a_row_that_cannot_be_read_keeps_its_number_and_says_why(tmp_path):
-    deep = io.BytesIO()
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(deep, "PNG")
-    images = [png(draw("chest_xray", 1).image), b"no", None, deep.getvalue()]
+    two, page = io.BytesIO(), Image.fromarray(np.zeros((4, 4), np.uint8))
+    page.save(two, "TIFF", save_all=True, append_images=[page])
+    images = [png(draw("chest_xray", 1).image), b"no", None, two.getvalue()]
     place = table(tmp_path / "a.parquet", images, [1, 2, 3, 4])
     rows = list(open_pairs(place, report_column=""))
     assert [type(row) for row in rows] == [GivenPair, Unreadable, Unreadable, Unreadable]
     reasons = [row.reason for row in rows[1:]]
     assert [reason.split(", column image, ")[0] for reason in reasons] == [f"row {row} of {place}" for row in (1, 2, 3)]
-    for reason, words in zip(reasons, ("cannot be decoded", "holds no image bytes", "more than 8 bits"), strict=True):
+    for reason, words in zip(reasons, ("cannot be decoded", "holds no image bytes", "holds 2 pages"), strict=True):
         assert words in reason
     assert "column report, holds no report, but 1" in next(iter(open_pairs(place))).reason
 

@@ -12,6 +12,7 @@ from medim_forge.generator.filters import (
     labels,
     near_duplicates,
     nonwords,
+    novelty,
     plugins,
     references,
     report_form,
@@ -32,6 +33,7 @@ FILTERS: dict[str, FilterKind] = {
         agreement.KIND,
         duplicates.KIND,
         near_duplicates.KIND,
+        novelty.KIND,
     )
 }
 

@@ -10,9 +10,9 @@ from medim_forge.generator.dataset.claims import headline, side, synthetic_sides
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
 from medim_forge.generator.dataset.schema import columns
 from medim_forge.generator.domains import DOMAINS
-from medim_forge.generator.finalise.manifest import warnings
 from medim_forge.generator.finalise.tally import Acceptance, Tally, acceptance
 from medim_forge.generator.finalise.view import DataView
+from medim_forge.generator.finalise.warnings import warnings
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import quota_results
 from medim_forge.generator.selection import Calibration
@@ -59,7 +59,7 @@ def dataset_card(
         strata=_tables(acceptance(tally, view.strata), provenance),
         quotas=quota_results(ruled, view.strata),
         calibration=calibration,
-        warnings=warnings(ruled, view, calibration),
+        warnings=warnings(ruled, view, calibration, tally, provenance),
         privacy=privacy,
         columns=columns(provenance),
         license=_license(provenance),

@@ -15,13 +15,13 @@ from medim_forge.generator.dataset.schema import SCHEMA_VERSION
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.finalise.tally import Rate, Tally, acceptance
 from medim_forge.generator.finalise.view import DataView
+from medim_forge.generator.finalise.warnings import warnings
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.origins import LearnedFrom
 from medim_forge.generator.plan import Plan
-from medim_forge.generator.plan.strata import balance_record, quota_results
+from medim_forge.generator.plan.strata import balance_record
 from medim_forge.generator.records import TOTALS, Counts, FileRecord, ReplicaFacts, ShardRecord
 from medim_forge.generator.selection import Calibration
-from medim_forge.generator.selection.policy import least_controls
 from medim_forge.generator.store import Store
 
 MANIFEST = "manifest.json"
@@ -69,7 +69,7 @@ def manifest_head(
         "refiltered": None if ruled is plan else _policy(ruled.spec),
         "calibration": [{"domain": domain, **asdict(bound)} for domain, bound in calibration.items()],
         "balance": balance_record(plan, ruled, view.strata),
-        "warnings": warnings(ruled, view, calibration),
+        "warnings": warnings(ruled, view, calibration, tally, provenance),
         "kept_rate": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
         "acceptance": [stratum.record() for stratum in acceptance(tally, view.strata)],
     }
@@ -92,30 +92,6 @@ def _policy(spec: GenerateSpec) -> dict[str, Any]:
         "filters": [section.model_dump(mode="json") for section in spec.filters],
         "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
     }
-
-
-def warnings(plan: Plan, view: DataView, calibration: Mapping[str, Calibration]) -> list[str]:
-    """What a person should know before using the dataset."""
-    few = [
-        f"agreement: options.max_false_positives sets no bound for {domain}: {found.controls} mismatched pairs could "
-        f"be scored, and a share of {found.rate:g} needs {least_controls(found.rate)}"
-        for domain, found in calibration.items()
-        if found.bound is None
-    ]
-    short = [
-        f"quota {quota.name}: {quota.data} of {quota.kept} pairs"
-        for quota in quota_results(plan, view.strata)
-        if not quota.met
-    ]
-    filled = (
-        f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, left out, "
-        "given up, quarantined, or beyond the budget"
-    )
-    again = any(section.action == "regenerate" for section in plan.spec.filters) and view.places < plan.planned
-    empty = "data/ is empty: every pair was dropped, left out or quarantined"
-    unwritable = f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"
-    more = ((again, filled), (view.rows == 0, empty), (view.unwritable > 0, unwritable))
-    return [*few, *short, *(line for happened, line in more if happened)]
 
 
 def write_manifest(

@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
+from medim_forge.generator.filters.columns import SCORE_PREFIX
+from medim_forge.generator.filters.novelty import LIMIT
+from medim_forge.generator.filters.novelty import NAME as NOVELTY
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of
 from medim_forge.generator.records import Counts, Domain, ShardRecord
@@ -41,6 +44,8 @@ class Tally:
         asked: pairs by domain, quarantined ones too.
         judged: pairs by stratum, dropped ones too: filters must not delete a kind of pairs unseen.
         kept_of: kept pairs by stratum.
+        measured: judged pairs whose given side was compared with the data of training.
+        novel: of these, pairs whose given side is beyond the limit of those data.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -48,6 +53,8 @@ class Tally:
     asked: Counter[Domain] = field(default_factory=Counter)
     judged: Counter[Stratum] = field(default_factory=Counter)
     kept_of: Counter[Stratum] = field(default_factory=Counter)
+    measured: int = 0
+    novel: int = 0
 
     def add(self, record: ShardRecord, kept: Handle, rejected: Handle, plan: Plan) -> None:
         """One more shard is counted."""
@@ -63,12 +70,25 @@ class Tally:
             if row["stage"] == "filter":
                 self.judged.update(strata_of(row, plan))
 
+        for table in (kept, rejected):
+            found = _novelty(table)
+            self.measured += len(found)
+            self.novel += sum(value > LIMIT for value in found)
+
     def by_domain(self) -> dict[Domain, Rate]:
         """The kept rate of every domain, sorted."""
         return {
             domain: Rate(asked=self.asked[domain], kept=self.kept_of[of_domain(domain)])
             for domain in sorted(self.asked)
         }
+
+
+def _novelty(table: Handle) -> list[float]:
+    """The novelty of every pair of a table that has one; a table from before this score has none."""
+    name = f"{SCORE_PREFIX}{NOVELTY}"
+    if name not in pq.read_schema(table).names:
+        return []
+    return [value for value in pq.read_table(table, columns=[name]).column(name).to_pylist() if value is not None]
 
 
 def shard_records(store: Store, shards: int, provenance: Provenance) -> Iterator[ShardRecord]:

@@ -124,7 +124,7 @@ def test_copies_do_not_count_for_a_quota(tmp_path):
     spec = toy_job(tmp_path, task="report_to_image", prompts=[], inputs=inputs, filters=near, balance=balance)
     result = run(spec)
     assert (result.counts.kept, result.data_rows, result.counts.pairs) == (9, 1, 9)
-    (warning,) = result.warnings
+    warning, _ = result.warnings
     assert warning.startswith(f"quota finding {finding}: 1 of 2 pairs")
     assert f"**Mind:** {warning}" in (Path(spec.output.dir) / "README.md").read_text()
 

@@ -1,0 +1,77 @@
+"""What a person should know before using a dataset, in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from medim_forge.generator.dataset import Provenance
+from medim_forge.generator.finalise.tally import Tally
+from medim_forge.generator.finalise.view import DataView
+from medim_forge.generator.plan import Plan
+from medim_forge.generator.plan.strata import quota_results
+from medim_forge.generator.selection import Calibration
+from medim_forge.generator.selection.policy import least_controls
+
+
+def warnings(
+    plan: Plan, view: DataView, calibration: Mapping[str, Calibration], tally: Tally, provenance: Provenance
+) -> list[str]:
+    """All of them, in the order in which they are shown.
+
+    Args:
+        plan: with the filters and quotas that are in force.
+        view: what `data/` holds.
+        calibration: what mismatched pairs say, by domain.
+        tally: over the shards.
+        provenance: of the job.
+    """
+    return [
+        *_unbounded(calibration),
+        *(
+            f"quota {quota.name}: {quota.data} of {quota.kept} pairs"
+            for quota in quota_results(plan, view.strata)
+            if not quota.met
+        ),
+        *_missing(plan, view),
+        *_unlike_training(tally, provenance),
+    ]
+
+
+def _unlike_training(tally: Tally, provenance: Provenance) -> Iterator[str]:
+    """Given sides that the checkpoint knows nothing of."""
+    side = "images" if provenance.image != "generated" else "reports"
+    if tally.novel:
+        yield (
+            f"{tally.novel} of {tally.measured} given {side} are unlike all that the checkpoint was trained on "
+            "(novelty above 1), and what it made of them means little; the filter novelty with drop_above: 1 drops "
+            "such pairs"
+        )
+    if provenance.given and not tally.measured and tally.counts.kept + tally.counts.dropped:
+        yield (
+            f"whether the given {side} are like what the checkpoint was trained on was not measured, because its "
+            "folder has no familiarity.json"
+        )
+
+
+def _unbounded(calibration: Mapping[str, Calibration]) -> Iterator[str]:
+    """False-positive rates that too few controls leave without a bound."""
+    for domain, found in calibration.items():
+        if found.bound is None:
+            yield (
+                f"agreement: options.max_false_positives sets no bound for {domain}: {found.controls} mismatched pairs "
+                f"could be scored, and a share of {found.rate:g} needs {least_controls(found.rate)}"
+            )
+
+
+def _missing(plan: Plan, view: DataView) -> Iterator[str]:
+    """Pairs that should be there and are not."""
+    again = any(section.action == "regenerate" for section in plan.spec.filters)
+    if again and view.places < plan.planned:
+        yield (
+            f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, left "
+            "out, given up, quarantined, or beyond the budget"
+        )
+    if view.rows == 0:
+        yield "data/ is empty: every pair was dropped, left out or quarantined"
+    if view.unwritable > 0:
+        yield f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"

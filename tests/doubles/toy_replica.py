@@ -155,7 +155,7 @@ def _words(request: PairRequest) -> str:
 
 
 class ShufflingToy(ToyReplica):
-    """The toy, which also says what pairs would agree if their reports were dealt wrongly."""
+    """The toy, which also says what pairs would agree if they were mismatched."""
 
     def shuffled(self, pairs: Sequence[Pair], others: Sequence[Pair]) -> list[float]:
         return [

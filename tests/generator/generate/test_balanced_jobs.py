@@ -169,7 +169,7 @@ def test_rows_that_cannot_be_made_are_not_replaced_and_those_of_rounds_are_not_t
     spec = toy_job(tmp_path, filters=AGAIN, balance={"budget": 80}, compute=allowed)
     run(spec)
     again = next(row for row in rows_of(spec) if row.repeats is not None)
-    spec = toy_job(tmp_path / "sick", tmp_path / "checkpoint", filters=AGAIN, balance={"budget": 80}, compute=allowed)
+    spec = toy_job(tmp_path / "broken", tmp_path / "checkpoint", filters=AGAIN, balance={"budget": 80}, compute=allowed)
     set_faults(
         *[spec, {"at": "generate", "do": "row", "pair": 3}, {"at": "write", "do": "row", "pair": again.pair_index}]
     )

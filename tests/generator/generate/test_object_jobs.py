@@ -242,13 +242,13 @@ def test_verify_finds_what_is_damaged_missing_or_strange_in_a_bucket(job, url):
     folders = {index: f"shards/{record.run['folder']}" for index, record in committed(store).items()}
     client.put(f"{folders[0]}/pairs.parquet", b"PAR1")
     client.remove([f"{folders[1]}/_rejected.parquet"])
-    client.put(f"{folders[2]}/stranger", b"")
+    client.put(f"{folders[2]}/unknown", b"")
     client.put("shards/000009-nobody-1-1-abc/leftover", b"")
     said = "\n".join(inspect(url).problems)
     for words in (
         "shards/000000/pairs.parquet: is not the file that was written (4 bytes",
         "shards/000001/_rejected.parquet: is missing",
-        "shards/000002/stranger: is not in the manifest",
+        "shards/000002/unknown: is not in the manifest",
     ):
         assert words in said
     assert "leftover" not in said

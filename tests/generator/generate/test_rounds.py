@@ -153,7 +153,7 @@ def test_no_round_follows_from_a_dataset_that_too_many_rows_are_missing_from(tmp
         made = {"filters": AGAIN, "balance": {"budget": 80}, "compute": {"max_retries": 0}}
         return toy_job(tmp_path / name, tmp_path / "weights", **made)
 
-    whole, spec = job("whole"), job("sick")
+    whole, spec = job("whole"), job("broken")
     run(whole)
     set_faults(spec, {"at": "generate", "do": "row", "pair": 3})
     with pytest.raises(QuarantineError):

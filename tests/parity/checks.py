@@ -60,9 +60,10 @@ def check_network(case: Case) -> None:
 
 
 def full_layout() -> TokenLayout:
-    """The published layout with the frame ids that the recordings of the unpatched sizes have."""
-    layout = replace(medim().layout, codebooks=(Codebook(domains=("any",), size=8192),))
-    return replace(layout, boi_id=32000, eoi_id=1, eos_id=2, unused_ids=())
+    """The published layout, as the recordings of the unpatched sizes have it: frame ids 32000, 32001 and 32002."""
+    layout = replace(medim().layout, codebooks=(Codebook(domains=("any",), size=8192),), unused_ids=())
+    assert (layout.boi_id, layout.eoi_id, layout.eos_id, layout.mask_id) == (32000, 32001, 32002, 32003)
+    return layout
 
 
 def check_full(case: Case) -> None:

@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,16 @@ def test_the_unpatched_sizes_are_checked_and_pass(unpatched):
     assert named(cases) == ["full full", *OTHERS]
     (case,) = (case for case in cases if case.kind == "full")
     CHECKS[case.kind](case)
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_other_frame_ids_are_not_those_of_the_unpatched_sizes(unpatched, monkeypatch):
+    other = replace(full_layout(), eoi_id=1, eos_id=2)
+    monkeypatch.setattr("tests.parity.checks.full_layout", lambda: other)
+    (case,) = (case for case in find_cases(unpatched) if case.kind == "full")
+    with pytest.raises(AssertionError, match="logits"):
+        CHECKS[case.kind](case)
 
 
 def fails_when_changed(folder, name, key, change):

@@ -192,6 +192,13 @@ class ParquetPairs:
         """
         if value is None:
             return None
+        if isinstance(value, bytes):
+            try:
+                value = value.decode("utf-8-sig")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{self._cell(row, self.report_column)} is no UTF-8 text (byte {error.start}). Store it as UTF-8."
+                ) from error
         if not isinstance(value, str):
             raise self._no_report(row, value)
         return value.strip() or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,7 +41,7 @@ def find_tables(place: str) -> tuple[Path, ...]:
     given = Path(place)
     if given.is_file():
         return (given,)
-    return tuple(sorted(given.glob("*.parquet") if given.is_dir() else _matching(given)))
+    return tuple(sorted(_shown(given.glob("*.parquet")) if given.is_dir() else _matching(given)))
 
 
 def find_images(place: str, kind: ImageKind, *, fresh: bool = False) -> ImageFiles:
@@ -91,11 +91,17 @@ def digests(paths: Sequence[Path]) -> dict[str, str]:
     return {name: file_record(names[name], name).sha256 for name in sorted(names)}
 
 
+def _shown(paths: Iterable[Path]) -> Iterator[Path]:
+    """Those whose names are not hidden: what systems leave beside files is none of them."""
+    return (path for path in paths if not path.name.startswith("."))
+
+
 def _matching(pattern: Path) -> Iterator[Path]:
     """The files that a path with wildcards names; the working directory is where a relative one starts."""
     anchor = Path(pattern.anchor)
     relative = pattern.relative_to(anchor) if pattern.anchor else pattern
-    return (path for path in anchor.glob(str(relative)) if path.is_file())
+    found = (path for path in anchor.glob(str(relative)) if path.is_file())
+    return found if pattern.name.startswith(".") else _shown(found)
 
 
 @lru_cache(maxsize=4)

@@ -145,3 +145,16 @@ def test_a_place_without_pairs_and_a_table_without_columns_are_refused(tmp_path)
     (tmp_path / "b.parquet").write_text("no")
     with pytest.raises(InputError, match="is not Parquet"):
         open_pairs(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.large_string(), pa.string_view()])
+def test_reports_are_text_in_any_column_that_can_hold_it(tmp_path, kind):
+    reports = pa.array(["one", None, " zwei ä "], pa.string()).cast(kind)
+    place = table(tmp_path / "a.parquet", [png(draw("chest_xray", seed).image) for seed in range(3)], reports)
+    assert [pair.report for pair in open_pairs(place)] == ["one", None, "zwei ä"]
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    table(tmp_path / "a.parquet", [png(draw("chest_xray", 1).image)], ["one"])
+    (tmp_path / "._a.parquet").write_bytes(b"what a file system keeps beside it")
+    assert len(list(open_pairs(str(tmp_path)))) == len(list(open_pairs(f"{tmp_path}/*.parquet"))) == 1

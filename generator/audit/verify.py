@@ -104,7 +104,7 @@ class _Check:
                     device="",
                     versions={},
                     training_data_terms=tuple(manifest["training_data_terms"]),
-                    learned_from=learned_from(manifest),
+                    learned_from=learned_from(manifest, spec),
                 ),
             )
             if manifest["spec_sha256"] != spec.sha256:
@@ -187,7 +187,9 @@ class _Check:
         try:
             with pq.ParquetFile(self.store.handle(name)) as file:
                 if _facts(file.schema_arrow) != _facts(schema):
-                    self.problems.append(f"{name}: columns or metadata are not those of this job and release")
+                    self.problems.append(
+                        f"{name}: columns or metadata are not those of this job and release; an earlier release made them, or somebody changed them"
+                    )
                 for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
                     for row in batch.to_pylist():
                         count += 1

@@ -136,8 +136,8 @@ _TRACE = (
     Column("model_sha256", pa.string(), "sha256 of the model's configuration and weights, hex."),
     Column("spec_sha256", pa.string(), "sha256 of the job, hex."),
     Column("synthetic", pa.bool_(), "Always true: the pair holds generated content; `image_origin` says which."),
-    Column("image_origin", pa.string(), "generated; drawn, a phantom given to the job; or given by people."),
-    Column("report_origin", pa.string(), "The same of the report; opening words that a prompt gives do not count."),
+    Column("image_origin", pa.string(), "generated; drawn, a phantom given to the job; or given by people.", True),
+    Column("report_origin", pa.string(), "The same of the report; opening words of a prompt do not count.", True),
 )
 _SOURCE = (
     Column("source_row", pa.int64(), "Row of the job's inputs that the pair was made of; null without inputs.", True),

@@ -86,7 +86,7 @@ def finalise_again(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any]
         device=manifest["run"]["device"],
         versions=manifest["versions"],
         training_data_terms=tuple(manifest["training_data_terms"]),
-        learned_from=learned_from(manifest),
+        learned_from=learned_from(manifest, spec),
     )
     complete = store.exists(SUCCESS)
     finalise(store, spec, stored_plan(store, spec), facts, rules)

@@ -139,9 +139,10 @@ def _json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def learned_from(manifest: Mapping[str, Any]) -> LearnedFrom:
-    """Whose data the weights of a dataset were trained on; `unknown` in a manifest that does not say so yet."""
-    found: LearnedFrom = manifest.get("origin", {}).get("learned_from", "unknown")
+def learned_from(manifest: Mapping[str, Any], spec: GenerateSpec) -> LearnedFrom:
+    """Whose data the weights of a dataset were trained on; where its manifest does not say so, what its job says."""
+    known: LearnedFrom = "phantoms" if spec.model.checkpoint == "phantom" else "unknown"
+    found: LearnedFrom = manifest.get("origin", {}).get("learned_from", known)
     return found
 
 

@@ -156,7 +156,7 @@ def _chosen_rows(
     names = (PAIRS_FILE, REJECTED_FILE) if chosen.policy.decide else (PAIRS_FILE,)
     handles = store.handles(f"{shard_name(index)}/{name}" for index in range(shards) for name in names)
     for _ in range(shards):
-        tables = [judged_table(next(handles), schema.names).cast(schema) for _ in names]
+        tables = [judged_table(next(handles), schema) for _ in names]
         kept = [True] * tables[0].num_rows + [False] * sum(table.num_rows for table in tables[1:])
         table = pa.concat_tables(tables)
         order = np.argsort(table.column("pair_index").to_numpy(), kind="stable")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE
+from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
 from medim_forge.generator.selection.policy import CONTROL_COLUMNS
 from medim_forge.generator.store import Store, shard_name
@@ -22,11 +23,23 @@ def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:
         yield from pq.read_table(table, columns=list(CONTROL_COLUMNS)).to_pylist()
 
 
-def judged_table(handle: Handle, names: Sequence[str]) -> pa.Table:
-    """The named columns of a shard's table, of the rows that were made and judged."""
+def judged_table(handle: Handle, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema` of a shard's table, of the rows that were made and judged.
+
+    A column that may be null and came after the shard was made is null.
+
+    Raises:
+        StoreError: the table lacks another column.
+    """
     with pq.ParquetFile(handle) as file:
-        there = file.schema_arrow.names
-        table = file.read(columns=[*names, *(["stage"] if "stage" in there else [])])
+        there = set(file.schema_arrow.names)
+        lacking = [field.name for field in schema if field.name not in there and not field.nullable]
+        if lacking:
+            raise StoreError(f"{handle}: has no column {', '.join(lacking)}; use the release that made the dataset")
+        table = file.read(columns=[name for name in (*schema.names, "stage") if name in there])
     if "stage" in there:
         table = table.filter(pc.equal(table.column("stage"), "filter"))
-    return table.select(list(names))
+    columns = [
+        table.column(field.name) if field.name in there else pa.nulls(table.num_rows, field.type) for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)

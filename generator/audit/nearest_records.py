@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -25,7 +26,8 @@ CANDIDATES = 32  # records that look alike at first sight, and are compared in d
 LEVEL = 0.01  # share of held-out records that a threshold may flag
 SAME = 0.05  # distance within which two images are one: what storing it anew, at another size or depth, changes
 NO_HOLDOUT_RATIO = 0.5  # of the distances to the nearest and the next record, where nothing was held out
-_WORD = re.compile(r"[a-z0-9]+")
+# Letters and digits of any script; of scripts without blanks between words, every ideograph and kana is a word.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +149,7 @@ def copied(found: Distances, holdout: Distances | None) -> NDArray[np.bool_]:
 
 def words(report: str) -> list[str]:
     """The words of a report in lower case."""
-    return _WORD.findall(report.lower())
+    return _WORD.findall(unicodedata.normalize("NFKC", report).lower())
 
 
 def ngrams(report: str) -> Iterator[bytes]:

@@ -10,72 +10,24 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from medim_forge.generator.filters import terms
+from medim_forge.generator.filters.assertion import (
+    Clause,
+    Named,
+    clauses,
+    denies_a_kind_only,
+    doubts_what_came_before,
+    says_nothing,
+    value_of,
+)
+from medim_forge.generator.filters.sections import speaking
 from medim_forge.generator.filters.text import sentences
 
-OBSERVATIONS: dict[str, str] = {
-    "no_finding": "",
-    "enlarged_cardiomediastinum": (
-        r"\b(?:widen\w+|enlarge[dm]\w*)[\w\s]{0,24}(?:cardio)?mediastin\w+|\b(?:cardio)?mediastin\w+[\w\s]{0,30}"
-        r"\b(?:widen\w+|enlarged)"
-    ),
-    "cardiomegaly": (
-        r"\bcardiomegaly\b|\benlarge(?:d|ment)(?: of)?(?: the)? (?:heart|cardiac silhouette|cardiac size)\b"
-        r"|\b(?:heart|cardiac silhouette)(?: size)? (?:is|remains|appears) (?:\w+ )?(?:enlarged|increased)\b"
-    ),
-    "lung_lesion": r"\b(?:nodul(?:e|es|ar)|mass(?:es)?|lesions?|tumou?rs?)\b",
-    "lung_opacity": r"\b(?:opacit(?:y|ies)|opacification|infiltrates?|interstitial markings|haz(?:e|y|iness))\b",
-    "edema": r"\bo?edema\b|\b(?:vascular|pulmonary venous) congestion\b",
-    "consolidation": r"\bconsolidat(?:ions?|ive)\b|\bair-?space opacit(?:y|ies)\b",
-    "pneumonia": r"\bpneumonias?\b|\binfectious process\b",
-    "atelectasis": r"\batelecta(?:sis|ses|tic)\b|\bvolume loss\b",
-    "pneumothorax": r"\bpneumothora(?:x|xes|ces)\b",
-    "pleural_effusion": r"\beffusions?\b",
-    "pleural_other": r"\bpleural (?:thickening|scarring|plaques?|calcifications?)\b|\bfibrothorax\b",
-    "fracture": r"\bfractur(?:es?|ed)\b",
-    "support_devices": (
-        r"\b(?:pacemakers?|pacer|tubes?|catheters?|lines?(?= (?:tip|ends|terminates|in place))|leads?|wires?|stents?"
-        r"|drains?|picc|port-?a-?cath|(?:support|monitoring) devices?|intubated|defibrillator"
-        r"|prosthe(?:sis|tic)|clips?)\b"
-    ),
-}
-ABSENT = {
-    "cardiomegaly": r"\b(?:heart|cardiac) (?:size|silhouette)[\w\s]{0,20}\b(?:normal|unremarkable)\b"
-    r"|\bheart is (?:normal|not enlarged)\b|\bnormal (?:heart|cardiac) (?:size|silhouette)\b"
-    r"|\bcardiomediastinal (?:contours?|silhouette)[\w\s]{0,20}\b(?:normal|unremarkable)\b",
-    "enlarged_cardiomediastinum": r"\bcardiomediastinal (?:contours?|silhouette)[\w\s]{0,20}\b(?:normal|unremarkable)\b"
-    r"|\bmediastin\w+ (?:is|are) (?:\w+ )?(?:normal|unremarkable)\b",
-    "pleural_effusion": r"\bcostophrenic (?:angles?|sulci) (?:is|are) (?:sharp|clear|preserved)\b",
-}
-CLEAR_LUNGS = re.compile(r"\blungs? (?:is|are|remains?|appears?)[\w\s]{0,24}\bclear\b|\bclear lungs\b")
-CLEAR_LUNG_FINDINGS = ("lung_lesion", "lung_opacity", "edema", "consolidation", "pneumonia", "atelectasis")
-NORMAL = re.compile(r"\bnormal (?:chest|study|examination|radiograph)\b")
-NOTHING_ACUTE = re.compile(r"\bno (?:acute|active) (?:\w+ )?(?:process|abnormalit(?:y|ies)|disease|findings?)\b")
-ACUTE = ("edema", "consolidation", "pneumonia", "pneumothorax")
-SIDED = ("pleural_effusion", "pneumothorax", "consolidation", "lung_opacity", "lung_lesion", "atelectasis", "pneumonia")
-
-_SCOPE_END = re.compile(
-    r";|\b(?:but|however|although|though|except|aside from|apart from|with(?!\s*out)|there (?:is|are)|which (?:is|are)"
-    r"|and (?:an?|there|the|new|small|large|mild))\b|, (?=(?:an?|there|the|new|small|large|mild|moderate)\b)"
-)
-_BEFORE = re.compile(
-    r"\b(?:no|not|without|absent|absence of|free of|negative for|neither|nor|clear of|rather than|resolution of"
-    r"|removal of|rules? out|ruled out|excludes?)\b(?! (?:change|increase|interval|significant change))"
-)
-_AFTER = re.compile(
-    r"\b(?:(?:is|are|was|were) (?:absent|excluded|no longer)|(?:is |are )?not (?:seen|identified|present|visuali[sz]ed)"
-    r"|(?:has |have )?(?:resolved|cleared)|(?:has|have) been removed|is ruled out|are ruled out)\b"
-)
-_DOUBT = re.compile(
-    r"\b(?:possibl[ey]|may (?:be|represent|reflect|have)|might|could"
-    r"|can(?:not|'t| not) (?:be )?(?:entirely )?exclude[ds]?"
-    r"|cannot rule out|questionable|suspected|equivocal|versus|vs|concern(?:ing)? for|suspicious for|not excluded)\b"
-)
-_LESSER = re.compile(
-    r"\b(?:large|larger|significant|sizable|sizeable|new|other|additional|further|convincing|obvious)\b"
-)
-_SIDE = re.compile(r"\b(right|left|bilateral|both|bibasilar)\b")
+OBSERVATIONS = terms.OBSERVATIONS
+DEVICES = "support_devices"
 _PATTERNS = {name: re.compile(pattern) for name, pattern in OBSERVATIONS.items() if pattern}
-_ABSENT = {name: re.compile(pattern) for name, pattern in ABSENT.items()}
+_CONTRACTED = re.compile(r"\b(ca|wo|is|are|was|were|does|do|did|has|have|had|could|would|should)n't\b|\b(can)not\b")
+_ASIDE = re.compile(r", (?:as )?(?:previously |formerly )?(?:seen|noted|described|mentioned|visuali[sz]ed),")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +48,8 @@ class Mention:
 
 
 def mentions(report: str) -> tuple[Mention, ...]:
-    """Every mention in the report, in order."""
-    return tuple(mention for sentence in sentences(report) for mention in _in_sentence(sentence))
+    """Every mention in the report, in order; history, indication, comparison and requests mention nothing."""
+    return tuple(found for sentence in sentences(speaking(report)) for found in _in_sentence(_plain(sentence)))
 
 
 def labels(found: tuple[Mention, ...]) -> dict[str, int]:
@@ -135,45 +87,105 @@ def _stronger(value: int, other: int) -> int:
     return max((value, other), key=(0, -1, 1).index)
 
 
-def _in_sentence(sentence: str) -> Iterator[Mention]:
-    for name, absent in _ABSENT.items():
-        if absent.search(sentence):
-            yield Mention(name=name, value=0)
-    if CLEAR_LUNGS.search(sentence) and not re.search(r"\b(?:otherwise|elsewhere)\b", sentence):
-        yield from (Mention(name=name, value=0) for name in CLEAR_LUNG_FINDINGS)
-    if NORMAL.search(sentence):
-        yield from (Mention(name=name, value=0) for name in _PATTERNS if name != "support_devices")
-    if NOTHING_ACUTE.search(sentence):
-        yield from (Mention(name=name, value=0) for name in ACUTE)
-    for clause in _SCOPE_END.split(sentence):
-        yield from _in_clause(clause)
+def _plain(sentence: str) -> str:
+    """The sentence in lower case, with single blanks and "not" written out; other things' words blanked."""
+    text = _CONTRACTED.sub(lambda found: f"{found[1] or found[2]} not", " ".join(sentence.split()))
+    text = _ASIDE.sub("", text.replace("ca not", "can not").rstrip(".!;"))
+    return terms.OTHER_THINGS.sub(lambda found: "." * len(found[0]), text)
 
 
-def _in_clause(clause: str) -> Iterator[Mention]:
-    hits = sorted(
-        (hit.start(), hit.end(), name) for name, pattern in _PATTERNS.items() for hit in pattern.finditer(clause)
-    )
-    for start, end, name in hits:
-        before, behind = clause[:start], clause[end:]
-        # What stands behind the next mention is said of that one; a mention within this one has no say.
-        following = min((other for other, _, _ in hits if other >= end), default=len(clause))
-        after = clause[end:following]
-        negation = _BEFORE.search(before)
-        doubtful = bool(_DOUBT.search(before) or _DOUBT.search(after))
-        if _DOUBT.search(behind) and not _DOUBT.search(after):
-            doubtful = doubtful or "exclude" in behind
-        denied = not doubtful and bool(negation or _AFTER.search(after))
-        whole = not (negation and _LESSER.search(before[negation.end() :]))
-        yield Mention(
-            name=name, value=-1 if doubtful else 0 if denied else 1, sides=_sides(name, clause, start, end), whole=whole
-        )
+def _in_sentence(sentence: str) -> tuple[Mention, ...]:
+    """The mentions of one sentence in lower case: what it denies by calling something normal, then what it names."""
+    spoken = clauses(sentence)
+    found: list[Mention] = []
+    last = ""
+    for clause in spoken:
+        there = _named(clause.text)
+        if last and not there and doubts_what_came_before(clause):
+            found.append(Mention(name=last, value=-1))
+        for named in there:
+            last = named.name
+            if (value := _value(named, clause, there)) is not None:
+                found.append(
+                    Mention(
+                        name=named.name,
+                        value=value,
+                        sides=_sides(named, clause.text),
+                        whole=not _denies_in_part(named, clause, there),
+                    )
+                )
+    denied = list(_denied_by_normality(sentence))
+    if denied and any(says_nothing(clause) for clause in spoken):
+        denied = []
+    return (*denied, *found)
 
 
-def _sides(name: str, clause: str, start: int, end: int) -> frozenset[str]:
+def _denies_in_part(named: Named, clause: Clause, others: list[Named]) -> bool:
+    """Whether a denial leaves other things of the same name: of another kind, or devices that were not removed."""
+    removed = named.removable and "remov" in clause.text
+    of_a_kind = terms.OF_A_KIND.search(clause.text, named.start, named.end) is not None
+    return removed or of_a_kind or denies_a_kind_only(named, clause, others)
+
+
+def _named(clause: str) -> list[Named]:
+    """The places that name an observation, in order."""
+    found = []
+    for name, pattern in _PATTERNS.items():
+        for hit in pattern.finditer(clause):
+            start, end = hit.span(hit.lastgroup or 0)
+            found.append(Named(name=name, start=start, end=end, removable=name == DEVICES))
+    return sorted(found, key=lambda named: (named.start, named.end))
+
+
+def _value(named: Named, clause: Clause, others: list[Named]) -> int | None:
+    """1 asserted, 0 denied, -1 in doubt; None where the mention says nothing about the image."""
+    if named.name == DEVICES and clause.text.startswith("extubat", named.start):
+        return 0
+    if named.name == DEVICES and terms.ADVICE.search(clause.text):
+        return None
+    if _is_bare_heading(named, clause.text, others):
+        return None
+    value = value_of(named, clause, others)
+    return -1 if value == 1 and terms.BORDERLINE.match(clause.text, named.start) else value
+
+
+def _is_bare_heading(named: Named, clause: str, others: list[Named]) -> bool:
+    """Whether the mention is a heading whose text speaks for itself ("Edema: there is no edema.")."""
+    colon = clause[named.end :].lstrip()
+    if not colon.startswith(":") or len(clause[: named.start].split()) > 2:
+        return False
+    answer = colon[1:].split()
+    named_again = any(other.name == named.name and other.start > named.end for other in others)
+    return not answer or len(answer) > 6 or named_again
+
+
+def _denied_by_normality(sentence: str) -> Iterator[Mention]:
+    """What is denied by saying that heart, lungs or all are normal."""
+    for found in terms.NORMAL_HEART.finditer(sentence):
+        subject = found["subject"] or found["behind"]
+        if terms.HEART.search(subject):
+            yield Mention(name="cardiomegaly", value=0, whole=not terms.UPPER_LIMIT.search(found[0]))
+        if terms.MEDIASTINUM.search(subject):
+            yield Mention(name="enlarged_cardiomediastinum", value=0)
+    if terms.CLEAR_PLEURA.search(sentence):
+        yield Mention(name="pleural_effusion", value=0)
+    if terms.EXCEPTION.search(sentence):
+        return
+    if terms.CLEAR_LUNGS.search(sentence):
+        part = terms.PART_OF_LUNGS.search(sentence) is not None
+        for name in terms.CLEAR_LUNG_FINDINGS:
+            yield Mention(name=name, value=0, whole=not part and name not in terms.MINOR)
+    if terms.NORMAL_CHEST.search(sentence):
+        yield from (Mention(name=name, value=0) for name in _PATTERNS if name != DEVICES)
+    if terms.NOTHING_ACUTE.search(sentence):
+        yield from (Mention(name=name, value=0, whole=False) for name in terms.ACUTE)
+
+
+def _sides(named: Named, clause: str) -> frozenset[str]:
     """The sides that the words nearest to the mention name: before it, else behind it."""
-    if name not in SIDED:
+    if named.name not in terms.SIDED:
         return frozenset()
-    before, after = _SIDE.findall(clause[:start]), _SIDE.findall(clause[end:])
+    before, after = terms.SIDE.findall(clause[: named.start]), terms.SIDE.findall(clause[named.end :])
     word = before[-1] if before else after[0] if after else ""
     if not word:
         return frozenset()

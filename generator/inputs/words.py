@@ -89,7 +89,7 @@ def _words(path: str) -> frozenset[str]:
         raise SpecError(f"{LEXICON_KEY} = {path!r} is empty but for comments. {_WANTED}")
     found = words_of(kept)
     if not found:
-        raise SpecError(f"{LEXICON_KEY} = {path!r} holds no word of the letters a to z. {_WANTED}")
+        raise SpecError(f"{LEXICON_KEY} = {path!r} holds no word. {_WANTED}")
     return found
 
 

@@ -67,7 +67,7 @@ def test_judging_reads_no_file(tmp_path):
         (b"# nothing\n", "is empty but for comments"),
         (b"\x89PNG\r\n", r"no UTF-8 text \(byte 0\)"),
         ("swoled".encode("utf-16-le"), r"is no text \(byte 1 is 0\)"),
-        ("одно слово".encode(), "holds no word of the letters a to z"),
+        (b"1; 2; 3.", "holds no word"),
         (b"word\n" * (LARGEST // 5 + 1), "is larger than 16 MiB"),
     ],
 )

@@ -10,7 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from medim_forge.generator.audit.nearest_records import Reference, copied, copy_threshold, known_ngrams, longest_copy
+from medim_forge.generator.audit.nearest_records import (
+    Reference,
+    copied,
+    copy_threshold,
+    known_ngrams,
+    longest_copy,
+    words,
+)
 from medim_forge.generator.audit.privacy import assess, record_privacy
 from medim_forge.generator.audit.verify import inspect
 from medim_forge.generator.cli.text import privacy_text
@@ -179,3 +186,18 @@ def test_a_comparison_with_nothing_is_refused_or_said(tmp_path):
         assess(tmp_path / "out", place, str(empty), "image", "report")
     with pytest.raises(InputError, match=r"empty\.parquet: holds no record"):
         assess(tmp_path / "out", str(empty), None, "image", "report")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "폐는 깨끗하고 심장 크기는 정상이며 흉수나 기흉은 보이지 않고 뼈는 온전하며 종격동은 정상 범위에 있고 특이 소견은 없다",
+        "Лёгочные поля чистые без очаговых теней сердце обычной формы и размеров синусы свободны купола диафрагмы чёткие",
+        "双肺清晰未见实变影心影大小正常纵隔居中双侧肋膈角锐利骨质完整",
+    ],
+)
+def test_verbatim_copies_are_measured_in_any_script(report):
+    known = known_ngrams([report])
+    assert known
+    assert longest_copy(report, known) == len(words(report))
+    assert longest_copy(" ".join(reversed(words(report))), known) == 0

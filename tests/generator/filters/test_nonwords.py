@@ -1,5 +1,9 @@
 """Words that are none, and endings and prefixes that make words of words."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from medim_forge.generator.errors import SpecError
@@ -7,6 +11,8 @@ from medim_forge.generator.filters.lexicon import is_word
 from medim_forge.generator.filters.nonwords import KIND, Nonwords
 from medim_forge.generator.phantoms import DOMAINS, draw
 from tests.doubles.bare_pairs import Rule, a_pair
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def score(report, domain="chest_xray", **options):
@@ -27,6 +33,41 @@ def test_what_denoisers_make_up_is_no_word(word):
 )
 def test_endings_prefixes_and_short_strings_are_no_mistakes(word):
     assert is_word(word)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The neighbours borrowed a bicycle and painted the kitchen before breakfast on Wednesday.",
+        "Orthopedic hardware and pediatric tumors favor an analyzed caliber of the edematous fibers.",
+        "Pneumothoraces, levoscoliosis and loculated hydropneumothorax beside the acromioclavicular joints.",
+    ],
+)
+def test_english_and_medical_words_are_known(text):
+    assert score(text) == 0.0
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["recieve", "seperate", "effusoin", "efusion", "pnuemothorax", "consolidaton", "medialy", "significanty", "incerased"],
+)
+def test_misspellings_are_found(word):
+    assert not is_word(word)
+
+
+def test_another_language_is_known_by_the_words_of_the_job():
+    assert score("Лёгкие чистые.") == 1.0
+    assert score("Лёгкие чистые.", words=["лёгкие чистые"]) == 0.0
+
+
+def test_the_dictionary_is_read_when_a_word_is_looked_up():
+    code = (
+        "import sys; from medim_forge.generator.filters.judge import build_filters;"
+        "from tests.doubles.bare_pairs import Rule;"
+        "Job = type('Job', (), {'filters': (Rule(name='nonwords'),)}); build_filters(Job);"
+        "sys.exit('symspellpy' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_reports_of_phantoms_hold_words_only():

@@ -118,6 +118,9 @@ def test_findings_and_impression_have_sections_of_their_own():
         ("Impression: Normal.", ("", "Normal.")),
         ("A. Impression: B. Impression: C.", ("A.", "B. Impression: C.")),
         ("The impressions: none.", ("The impressions: none.", "")),
+        ("The overall impression: normal.", ("The overall impression: normal.", "")),
+        ("No impression: see above.\nImpression:\nNormal.", ("No impression: see above.", "Normal.")),
+        ("FINDINGS: Clear lungs IMPRESSION: Normal", ("Clear lungs", "Normal")),
     ],
 )
 def test_a_report_is_split_at_its_first_impression_heading(report, expected):

@@ -90,6 +90,11 @@ class Threshold:
         return Verdict(kept=not reasons, reasons=reasons, scores=scores)
 
 
+def filter_of(reason: str) -> str:
+    """The score that a reason for dropping a pair names, which is that of its filter or a part of it."""
+    return reason.partition("<")[0].partition(">")[0].split()[0]
+
+
 def stored(score: float) -> float:
     """The number as a float32 column gives it back."""
     with np.errstate(over="ignore"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from medim_forge.generator.files import Handle
 from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.filters.novelty import LIMIT
 from medim_forge.generator.filters.novelty import NAME as NOVELTY
+from medim_forge.generator.filters.threshold import filter_of
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of
 from medim_forge.generator.records import Counts, Domain, ShardRecord
@@ -46,6 +48,7 @@ class Tally:
         kept_of: kept pairs by stratum.
         measured: judged pairs whose given side was compared with the data of training.
         novel: of these, pairs whose given side is beyond the limit of those data.
+        dropped: pairs that a filter drops, by filter and stratum; a pair may count for several filters.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -55,6 +58,7 @@ class Tally:
     kept_of: Counter[Stratum] = field(default_factory=Counter)
     measured: int = 0
     novel: int = 0
+    dropped: Counter[tuple[str, Stratum]] = field(default_factory=Counter)
 
     def add(self, record: ShardRecord, kept: Handle, rejected: Handle, plan: Plan) -> None:
         """One more shard is counted."""
@@ -65,10 +69,12 @@ class Tally:
             self.asked[row["domain"]] += 1
             self.judged.update(strata)
             self.kept_of.update(strata)
-        for row in pq.read_table(rejected, columns=[*STRATUM_COLUMNS, "stage"]).to_pylist():
+        for row in pq.read_table(rejected, columns=[*STRATUM_COLUMNS, "stage", "reasons"]).to_pylist():
             self.asked[row["domain"]] += 1
             if row["stage"] == "filter":
-                self.judged.update(strata_of(row, plan))
+                strata = strata_of(row, plan)
+                self.judged.update(strata)
+                self.dropped.update(product({filter_of(reason) for reason in row["reasons"]}, strata))
 
         for table in (kept, rejected):
             found = _novelty(table)

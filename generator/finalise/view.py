@@ -53,6 +53,8 @@ class DataView:
         unwritable: pairs that it would take back too, but that cannot be written as DICOM.
         reasons: why pairs were left out, sorted; a pair may have several.
         flags: bounds that pairs in `data/` do not meet, of filters with `action: keep`, sorted.
+        dropped: pairs that the policy's filters leave out, by filter and stratum.
+        decided_anew: whether the policy decided about all judged pairs, not only about those that their shard kept.
         strata: pairs in `data/` by stratum.
         places: planned pairs in whose place one in `data/` stands; counted for jobs with a balance only.
         files: of `data/`, relative to the dataset, sorted by path.
@@ -66,6 +68,8 @@ class DataView:
     unwritable: int
     reasons: Mapping[str, int]
     flags: Mapping[str, int]
+    dropped: Mapping[tuple[str, Stratum], int]
+    decided_anew: bool
     strata: Mapping[Stratum, int]
     places: int
     files: tuple[FileRecord, ...]
@@ -111,6 +115,8 @@ def build_data_view(
         unwritable=chosen.unwritable,
         reasons=dict(sorted(chosen.reasons.items())),
         flags=dict(sorted(chosen.flags.items())),
+        dropped=chosen.dropped,
+        decided_anew=chosen.policy.decide is not None,
         strata=dict(sorted(chosen.data.items())),
         places=chosen.places,
         files=files,

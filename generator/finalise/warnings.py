@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.finalise.tally import Tally
+from medim_forge.generator.finalise.uneven import uneven_losses
 from medim_forge.generator.finalise.view import DataView
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import quota_results
@@ -32,6 +34,8 @@ def warnings(
             for quota in quota_results(plan, view.strata)
             if not quota.met
         ),
+        # What the shards dropped does not count where other filters decide anew.
+        *uneven_losses(tally.judged, view.dropped if view.decided_anew else tally.dropped + Counter(view.dropped)),
         *_missing(plan, view),
         *_unlike_training(tally, provenance),
     ]

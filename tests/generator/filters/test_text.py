@@ -25,5 +25,5 @@ def test_tokens_keep_numbers_and_compounds():
 
 
 def test_statements_are_cut_at_headings_and_not_at_line_ends_alone():
-    assert statements("Findings: No\nedema. Impression: No edema.") == ["findings", "no edema", "impression", "no edema"]
+    assert statements("Findings: No\nedema. Body: No edema.") == ["findings", "no edema", "body", "no edema"]
     assert sentences("No\nedema") == ["no edema"]

@@ -95,7 +95,8 @@ def _begins_something_new(text: str, start: int, joint: re.Match[str]) -> bool:
     comma = joint[0] == ","
     rest = text[joint.end() if comma else joint.start() :]
     item = rest.split(",", 1)[0].strip()
-    listed, verb = _LIST_WORD.search(item), VERB.search(item)
+    # A first word is no verb: "no effusion, stable or new edema".
+    listed, verb = _LIST_WORD.search(item), VERB.search(item, len(item.partition(" ")[0]))
     if listed and listed.start() == 0:
         return False
     joined = item.startswith("and ")

@@ -63,7 +63,7 @@ BEFORE = {
         "sensitive (?:for|in|to)|to (?:detect|identify)",
         r"(?:prior|previous|remote) (?:right |left |bilateral )?\Z",
     ),
-    "order": ("rule out|exclude|evaluate|assess|query",),
+    "order": ("rule out|exclude|evaluate|assess|query|follow[- ]?up",),
     "removal": ("(?:removal|withdrawal|discontinuation|explantation) of", "removed"),
     "denial": (
         "no|not|without|never|nothing|none of|absent|neither|nor|nil|(?:absence|lack|devoid|clear) of",
@@ -111,23 +111,24 @@ BEHIND = {
 }
 # Answers to a mention that is a heading or an item: "Pneumothorax: none", "Effusion - not seen", "Edema?".
 _ANSWERS = (
-    rf"(?P<answered_no>\s*(?:[:=?-]\s*)?(?:none|negative|absent|nil|no|denied|resolved)(?=\W*$)"
-    rf"|\s*[:=-]\s*(?:no(?:ne)?|not)\s+(?:evidence|signs?|{_SEEN})\W*$"
+    rf"(?P<answered_no>\s*(?:[:=?(-]+\s*)?(?:none|negative|absent|nil|no|denied|resolved)(?=\W*$)"
+    rf"|\s*[:=-]+\s*(?:no(?:ne)?|not)\s+(?:evidence|signs?|{_SEEN})\W*$"
     rf"|\s*[:=-]\s*(?:{_BE} )?(?:clear|normal|unremarkable|within normal limits)\b)"
     r"|(?P<asked>\s*\(?\s*\?\s*\)?\s*$)"
 )
 _LINKS = ("consistent", "compatible", "associated", "concerned", "correlate", "along", "compared", "be seen")
-_WITH = "".join(f"(?<!{words} )" for words in _LINKS) + "with"
+_WITH = "".join(f"(?<!{words} )" for words in _LINKS) + r"with(?! (?:its |the )?tip\b)"
 # Words that begin a statement of their own, whatever the one before denied.
 HARD_CUT = re.compile(
-    r"\b(?:but|however|although|though|except(?:ing)?(?: for)?|other than|aside from|apart from|besides|whereas|while"
+    r"\b(?:but|however|although|though|except(?:ing)?(?: for)?|(?<!not )yet|other than|aside from|apart from|besides"
+    r"|whereas|while"
     rf"|{_WITH}|(?<!if )there (?:{_BE}|{_HAVE})|(?<!the )following(?= \w)|status post|s/p"
     r"|post(?= [a-z])|after|despite|, which (?:shows?|contains?|demonstrates?))\b"
 )
 VERB = re.compile(rf"\b(?:{_BE}|has|have|remains?|appears?|persists?|shows?|demonstrates?|present|unchanged|stable)\b")
 CLOSING_VERB = re.compile(rf"\b(?:{_BE}|has been|have been) (?:\w+ly )?{_SEEN}\b")
 NEW_ITEM = re.compile(
-    r"\s*(?:an?|there|the|this|these|new|small|large|moderate(?:ly)?|mild(?:ly)?|minimal(?:ly)?|trace|tiny|stable"
+    r"\s*(?:an?|there|the|this|these|only|new|small|large|moderate(?:ly)?|mild(?:ly)?|minimal(?:ly)?|trace|tiny|stable"
     r"|unchanged|persistent|left|right|bilateral|bibasilar|bibasal|basilar|chronic|old|increas(?:ed|ing)"
     r"|decreas(?:ed|ing)|improv(?:ed|ing)|worsen(?:ed|ing)|resolving|interval|subtle|slight(?:ly)?|low|scattered|severe"
     r"|marked(?:ly)?|patchy|again|now|possibl[ey]|probabl[ey]|likely|suspected|questionable|suspicious|worrisome"

@@ -106,6 +106,7 @@ def _in_sentence(sentence: str) -> tuple[Mention, ...]:
         for named in there:
             last = named.name
             if (value := _value(named, clause, there)) is not None:
+                value = -1 if sentence.endswith("?") else value
                 found.append(
                     Mention(
                         name=named.name,

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 LONGEST = 600  # characters of a sentence
 # Soft hyphens, zero-width characters and byte order marks are not seen, so that they must not part a word.
-_UNSEEN = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
+_UNSEEN = re.compile("\u00ad[ \t]*\r?\n[ \t]*|[\u00ad\u200b-\u200d\u2060\ufeff]")
 _MARKS = str.maketrans("\u2018\u2019\u00b4\u201c\u201d\u2010\u2011\u2013\u2014", "'''\"\"----")
 _PARTED_WORD = re.compile(r"(?<=[a-z])-[ \t]*\n[ \t]*(?=[a-z])")
-# A full stop without a blank behind it ends a sentence where it stands between two words ("seen.Small effusion").
+# A full stop without a blank behind it ends a sentence where it stands between two words ("seen.Small effusion"). A
+# question with its answer ("Effusion? No.") is one.
 _SENTENCE_END = re.compile(
     r"(?<!\bvs)(?<!\bdr)(?<!\bmr)(?<!\bms)(?<!\bmrs)(?<!\bapprox)(?<!\be\.g)(?<!\bi\.e)(?<!\bst)(?<!\bcf)"
-    r"(?:(?<=[^\s?])[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z\d)]{2})[.!](?=[a-z]{2}))|;",
+    r"(?:(?<=[^\s?])[.!?]+[\"')\]]*(?=\s|$)"
+    r"(?!(?<=\?)\s*(?:no|none|negative|absent|yes|present)\s*(?:[.!;\n]|$))|(?<=[a-z\d)]{2})[.!](?=[a-z]{2}))|;",
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"\s*(?:[-*•·>]+\s*|\(?\d{1,2}[.):]\s*(?=\D))")

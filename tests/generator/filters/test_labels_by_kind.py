@@ -35,6 +35,8 @@ LISTS = {
     "No edema, the heart is enlarged.": {"edema": NO, "cardiomegaly": YES},
     "No edema and the heart is enlarged.": {"edema": NO, "cardiomegaly": YES},
     "No effusion or edema, atelectasis is again noted.": {"pleural_effusion": NO, "edema": NO, "atelectasis": YES},
+    "No edema, stable or new nodule.": {"edema": NO, "lung_lesion": NO},
+    "No edema yet effusion persists.": {"edema": NO, "pleural_effusion": YES},
     "No edema, effusion persists.": {"edema": NO, "pleural_effusion": YES},
     "No effusion.Mild edema.": {"pleural_effusion": NO, "edema": YES},
     "No fracture other than an old rib fracture.": {"fracture": YES},
@@ -68,6 +70,9 @@ ANSWERS = {
     "Edema: unchanged.": {"edema": YES},
     "Edema: There is no edema.": {"edema": NO},
     "Edema: resolved.": {"edema": NO},
+    "Edema (none)": {"edema": NO},
+    "Edema? No. Fracture? Yes.": {"edema": NO, "fracture": YES},
+    "Is there an edema of the right lung, a fracture?": {"edema": DOUBT, "fracture": DOUBT},
 }
 CHANGES = {
     "No appreciable interval change in the left effusion.": {"pleural_effusion": YES},
@@ -138,6 +143,7 @@ THINGS = {
     "Calcified left upper lobe nodule.": {},
     "Collapse of the left lower lobe.": {"atelectasis": YES},
     "Collapsed vertebra.": {},
+    "A right-sided line with tip in the atrium.": {"support_devices": YES},
     "Left subclavian line in good position.": {"support_devices": YES},
     "Extubated.": {"support_devices": NO},
     "The drain was removed.": {"support_devices": NO},

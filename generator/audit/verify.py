@@ -188,8 +188,8 @@ class _Check:
             with pq.ParquetFile(self.store.handle(name)) as file:
                 if _facts(file.schema_arrow) != _facts(schema):
                     self.problems.append(
-                        f"{name}: columns or metadata are not those of this job and release; an earlier one made them, or "
-                        "somebody changed them"
+                        f"{name}: columns or metadata are not those of this job and release; an earlier one made them, "
+                        "or somebody changed them"
                     )
                 for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
                     for row in batch.to_pylist():

@@ -13,17 +13,19 @@ from medim_forge.model.medim import Medim
 from medim_forge.model.network import to_uint8
 from medim_forge.model.values import Given
 
-ROWS = 256  # held-out pairs of a domain
+LEAST, MOST = 8, 256  # held-out pairs of a domain
+SHARE = 100  # of the images that are trained on, one in so many as held-out pairs
 _BATCH = 32
 
 
-def measure_ranges(model: Medim, rows: int = ROWS) -> dict[str, Range]:
+def measure_ranges(model: Medim, images: int) -> dict[str, Range]:
     """What held-out phantoms of every domain of the model keep to.
 
     Args:
         model: loaded.
-        rows: pairs of each domain.
+        images: of a domain that it was trained on; the more, the more pairs are looked at.
     """
+    rows = min(MOST, max(LEAST, images // SHARE))
     return {domain: _range(model, draw_corpus(domain, rows, VALIDATION_SEEDS)) for domain in model.layout.domains}
 
 

@@ -26,10 +26,13 @@ from medim_forge.generator.training.data import (
     report_ids,
     report_tokenizer,
 )
+from medim_forge.generator.training.familiarity import measure_ranges
 from medim_forge.generator.training.tokenizer import TokenizerPlan, psnr, reconstruct, train_tokenizer
 from medim_forge.model import checkpoint, config
 from medim_forge.model.config import MedimConfig
+from medim_forge.model.familiarity import write_ranges
 from medim_forge.model.loss import CorruptionMix
+from medim_forge.model.medim import Medim
 from medim_forge.model.network import Backbone, Vqgan
 from medim_forge.model.text import ReportTokenizer
 
@@ -62,6 +65,9 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     backbone = _backbone(spec, sizes, data, held_out, out, log)
     made = checkpoint.Checkpoint(config=sizes, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
     checkpoint.save(out / "checkpoint", made, card=_card(spec))
+    log("measuring what the training data keep to, on held-out pairs")
+    model = Medim.load(out / "checkpoint", device=spec.device)
+    write_ranges(out / "checkpoint", measure_ranges(model, min(spec.backbone.images.values())))
     (out / SUCCESS).touch()
     return out / "checkpoint"
 

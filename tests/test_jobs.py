@@ -138,6 +138,7 @@ def test_the_training_job_makes_a_checkpoint(tmp_path, monkeypatch):
     job["backbone"] = {**job["backbone"], "images": few, "rows": rows, "compile": False, "stages": stages}
     folder = run(parse_spec(job, source="train"), lambda event: None)
     assert load(folder).config.layout.image_slots == 144
+    assert set(load(folder).ranges) == {"chest_xray", "pathology"}
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 

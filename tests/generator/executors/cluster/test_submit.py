@@ -113,7 +113,7 @@ class Submissions:
 def work(tmp_path, repository):
     """A working copy with the parts that a job needs, and a quickstart of four shards."""
     folder = tmp_path / "work"
-    for name in ("generator", "model", "jobs"):
+    for name in ("generator", "jobs", "medim_forge", "model"):
         shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(repository / ".rayignore", folder)
     job = yaml.safe_load((repository / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))

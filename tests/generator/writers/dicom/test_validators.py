@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from medim_forge.generator.jobspec import DicomSection
+from medim_forge.generator.origins import GivenDicom, GivenSource
 from medim_forge.generator.writers.dicom.encode import TRANSFER_SYNTAXES
 from medim_forge.generator.writers.dicom.pixels import stored_pixels
 from medim_forge.generator.writers.dicom.report import sections
@@ -47,6 +49,12 @@ def pairs(index):
 
 
 def written(tmp_path, pair, section, provenance):
+    if provenance.get("image") == "given":
+        source = GivenDicom(
+            sop_class="1.2.840.10008.5.1.4.1.1.1", sop_instance="1.2.3", burned_in="NO", identity_removed="YES"
+        )
+        given = GivenSource(sha256="0" * 64, dicom=source)
+        pair = replace(pair, request=replace(pair.request, given_image=b"given", given=given))
     files = DicomWriter(make_provenance(**provenance), DicomSection(**section)).objects(pair)
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -82,11 +90,14 @@ def test_dciodvfy_would_find_a_missing_attribute(tmp_path, kind, keyword):
 def test_dcmtk_dumps_every_object_and_reads_the_marks(tmp_path, kind):
     need("dcmdump")
     index, section, provenance, _ = KINDS[kind]
+    given = provenance.get("image") == "given"
     for path in written(tmp_path, make_pair(index), section, provenance):
         text = output("dcmdump", "-q", path)
-        assert re.search(r"\(0008,001c\) .*(YES|59\\45\\53)", text), text
-        assert "(109100)" in text or "[109100]" in text
-        assert f"[SYN-{make_pair(index).pair_id}]" in text
+        synthetic = not given or path.name == "report.dcm"
+        assert bool(re.search(r"\(0008,001c\) .*(YES|59\\45\\53)", text)) is synthetic, text
+        equipment = "109100" if synthetic else "109102"
+        assert f"({equipment})" in text or f"[{equipment}]" in text
+        assert f"[{'GIVEN' if given else 'SYN'}-{make_pair(index).pair_id}]" in text
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -56,7 +56,7 @@ def dataset_card(
         asked=_asked(plan),
         tags=[tag for domain in DOMAINS if domain in tally.by_domain() for tag in DOMAINS[domain].tags],
         refiltered=ruled is not plan,
-        strata=_tables(acceptance(tally, view.strata), provenance),
+        strata=_tables(acceptance(plan, tally, view.strata), provenance),
         quotas=quota_results(ruled, view.strata),
         calibration=calibration,
         warnings=warnings(ruled, view, calibration, tally, provenance),

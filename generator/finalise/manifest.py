@@ -71,7 +71,7 @@ def manifest_head(
         "balance": balance_record(plan, ruled, view.strata),
         "warnings": warnings(ruled, view, calibration, tally, provenance),
         "kept_rate": [{"domain": domain, **_rate(rate)} for domain, rate in tally.by_domain().items()],
-        "acceptance": [stratum.record() for stratum in acceptance(tally, view.strata)],
+        "acceptance": [stratum.record() for stratum in acceptance(plan, tally, view.strata)],
     }
 
 

@@ -18,7 +18,7 @@ from medim_forge.generator.filters.novelty import LIMIT
 from medim_forge.generator.filters.novelty import NAME as NOVELTY
 from medim_forge.generator.filters.threshold import filter_of
 from medim_forge.generator.plan import Plan
-from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of
+from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of, strata_of_prompts
 from medim_forge.generator.records import Counts, Domain, ShardRecord
 from medim_forge.generator.store import RECORD, Store, shard_name
 
@@ -159,10 +159,11 @@ class Acceptance:
         return {**self.stratum._asdict(), **counts}
 
 
-def acceptance(tally: Tally, data: Mapping[Stratum, int]) -> tuple[Acceptance, ...]:
-    """What became of every stratum that a judged pair is in, sorted; strata of prompts by position.
+def acceptance(plan: Plan, tally: Tally, data: Mapping[Stratum, int]) -> tuple[Acceptance, ...]:
+    """What became of every prompt and of every stratum that a judged pair is in, sorted; prompts by position.
 
     Args:
+        plan: of the job.
         tally: over the shards.
         data: pairs in `data/` by stratum.
     """
@@ -173,7 +174,7 @@ def acceptance(tally: Tally, data: Mapping[Stratum, int]) -> tuple[Acceptance, .
             kept=tally.kept_of[stratum],
             data=data.get(stratum, 0),
         )
-        for stratum in sorted(tally.judged, key=_position)
+        for stratum in sorted({*strata_of_prompts(plan), *tally.judged}, key=_position)
     )
 
 

@@ -19,6 +19,8 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
+# Words of a report: blanks, tabs and line ends between them are one blank, and there are none around them.
+Words = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
 
 
 class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan=False):

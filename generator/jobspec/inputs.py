@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.jobspec.fields import Count, DomainName, DrawnDomain, Section, Seed, Text
+from medim_forge.generator.jobspec.fields import Count, DomainName, DrawnDomain, Section, Seed, Text, Words
 
 
 class PromptSection(Section):
@@ -20,7 +20,7 @@ class PromptSection(Section):
     """
 
     domain: DomainName
-    text: str | None = None
+    text: Words | None = None
     findings: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     pairs: Count
 
@@ -41,7 +41,7 @@ class PhantomInputs(Section):
     domain: DrawnDomain
     pairs: Count
     seed: Seed = 0
-    opening: str | None = None
+    opening: Words | None = None
 
 
 class ParquetInputs(Section):
@@ -66,7 +66,7 @@ class ParquetInputs(Section):
     image_column: Text = "image"
     report_column: Text = "report"
     limit: Count | None = None
-    opening: str | None = None
+    opening: Words | None = None
     keep_names: bool = False
     keep_columns: Annotated[tuple[Text, ...], Field(strict=False)] = ()
 
@@ -87,7 +87,7 @@ class FileInputs(Section):
     path: Text
     domain: DomainName
     limit: Count | None = None
-    opening: str | None = None
+    opening: Words | None = None
     keep_names: bool = False
 
 

@@ -38,6 +38,11 @@ def of_domain(domain: Domain) -> Stratum:
     return Stratum("domain", domain, domain)
 
 
+def strata_of_prompts(plan: Plan) -> tuple[Stratum, ...]:
+    """The stratum of every entry of the job's prompts, in order."""
+    return tuple(Stratum("prompt", section.domain, str(entry)) for entry, section in enumerate(plan.spec.prompts))
+
+
 def strata_of(row: Mapping[str, Any], plan: Plan) -> tuple[Stratum, ...]:
     """Every stratum that a row of `STRATUM_COLUMNS` is in."""
     domain = row["domain"]

@@ -225,7 +225,7 @@ class Sampler:
                 rows = torch.nonzero(here_BS)[:, 0].tolist()
                 logprobs_RV = self._finite(logits_RV, rows).log_softmax(-1)
                 # Drawn at the temperature, from each slot's own number; scored without it.
-                index_R = inverse_cdf((logprobs_RV / temperature).softmax(-1), u_BS[here_BS])
+                index_R = inverse_cdf(_tempered(logprobs_RV, temperature).softmax(-1), u_BS[here_BS])
                 picked_BS[here_BS] = ids_V[index_R]
                 logprob_BS[here_BS] = logprobs_RV.gather(1, index_R[:, None])[:, 0].float()
         return picked_BS, logprob_BS
@@ -245,3 +245,13 @@ class Sampler:
                 "try model.dtype: float32, and verify the checkpoint",
             )
         return logits_RV
+
+
+def _tempered(logprobs_RV: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities over the temperature, up to a constant of each row; finite at its best id however low it is."""
+    tempered_RV = logprobs_RV / temperature
+    if bool(torch.isfinite(tempered_RV.amax(-1)).all()):
+        return tempered_RV
+    # Near 0 even the best id overflows, which is 0 when it is measured from itself.
+    least = torch.finfo(logprobs_RV.dtype).tiny
+    return (logprobs_RV - logprobs_RV.amax(-1, keepdim=True)) / max(temperature, least)

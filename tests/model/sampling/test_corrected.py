@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from medim_forge.model.layout import Codebook, TokenLayout
-from medim_forge.model.sampling.corrected import Sampler
+from medim_forge.model.sampling.corrected import Sampler, _tempered
 from medim_forge.model.sampling.noise import CounterDraws
 from medim_forge.model.sampling.schedule import reveal_counts
 from medim_forge.model.sampling.settings import Batch, SamplingError
@@ -193,3 +193,15 @@ def test_a_sequential_report_is_revealed_in_reading_order():
     masks = [mask for mask in seen if any(mask)]
     assert len(masks) > 3
     assert all(mask == sorted(mask) for mask in masks)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-40, 1e-10])
+def test_a_temperature_near_zero_takes_the_best_id(temperature):
+    logprobs = torch.tensor([[-0.02, -4.0, -9.0], [-3.0, -0.1, -2.5]]).log_softmax(-1)
+    assert _tempered(logprobs, temperature).softmax(-1).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.7, 1.0, 1.5])
+def test_a_usual_temperature_divides_and_nothing_else(temperature):
+    logprobs = torch.randn(50, 20, generator=torch.Generator().manual_seed(3)).log_softmax(-1)
+    assert torch.equal(_tempered(logprobs, temperature), logprobs / temperature)

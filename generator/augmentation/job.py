@@ -23,7 +23,7 @@ from medim_forge.generator.events import JobEvent, OnEvent, note
 from medim_forge.generator.generate import run_job
 from medim_forge.generator.jobspec import AugmentSpec, parse_spec, to_yaml
 from medim_forge.generator.jobspec.augment import Arm
-from medim_forge.generator.jobspec.load import read_yaml
+from medim_forge.generator.jobspec.document import read_yaml
 from medim_forge.generator.phantoms import FINDINGS
 from medim_forge.generator.plan.stored import differences
 from medim_forge.generator.store import SUCCESS

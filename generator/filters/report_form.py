@@ -33,9 +33,10 @@ PRIVATE = re.compile(
 class ReportForm:
     """How well formed the report is.
 
-    Main score in [0, 1]: the product of length (words in bounds), end (.4 without closing punctuation), 1 - repeats,
-    and cleanness (.25 with a blank or an identifier); 0 for an empty report. With `grammar`, a report scores 0 that the
-    embedded domain's grammar does not know, that is of another domain, or whose impression contradicts its findings.
+    Main score in [0, 1]: the product of length (words in bounds), end (.4 without closing punctuation, or without a
+    word behind the prompt), 1 - repeats, and cleanness (.25 with a blank or an identifier); 0 for an empty report. With
+    `grammar`, a report scores 0 that the embedded domain's grammar does not know, that is of another domain, or whose
+    impression contradicts its findings.
 
     Attributes:
         threshold: kept range of the main score.
@@ -68,7 +69,8 @@ class ReportForm:
 
     def judge(self, pair: Pair) -> Verdict:
         """Scores of the report, and `findings_report` (comma separated, sorted) as a label."""
-        scores = form_scores(pair.report)
+        given = pair.request.given_report is not None
+        scores = form_scores(pair.report, written=given or bool(tokens(pair.report[pair.prompt_chars :])))
         reading = read_report(pair.report)
         scores["in_grammar"] = float(reading.in_grammar and reading.domain == pair.request.prompt.domain)
         scores["consistent"] = float(reading.consistent)
@@ -92,12 +94,17 @@ class ReportForm:
         return length * end * clean * (1 - scores["report_repeats"]) * grammar
 
 
-def form_scores(report: str) -> dict[str, float]:
-    """Words, share of repetition, whether the text ends as a sentence, whether it is free of identifiers."""
+def form_scores(report: str, *, written: bool = True) -> dict[str, float]:
+    """Words, share of repetition, whether the text ends as a sentence, whether it is free of identifiers.
+
+    Args:
+        report: whole text.
+        written: whether there is a word behind what was given; a report that ends with its prompt is not finished.
+    """
     return {
         "report_words": float(len(tokens(report))),
         "report_repeats": repeats(report),
-        "report_finished": float(END.search(report.rstrip()) is not None),
+        "report_finished": float(written and END.search(report.rstrip()) is not None),
         "report_clean": float(PRIVATE.search(report) is None),
     }
 
@@ -121,7 +128,7 @@ KIND = FilterKind(
         NAME: "main score: how well formed the report is, in [0, 1]",
         "report_words": "words",
         "report_repeats": "largest share of repeated sentences, eight-word runs or doubled words",
-        "report_finished": "1 when the report ends with closing punctuation",
+        "report_finished": "1 when the report goes on behind its prompt and ends with closing punctuation",
         "report_clean": "1 when it holds no blank of de-identification, date or record number",
         "in_grammar": "1 when the embedded grammar knows every sentence, the form is complete and the domain is right",
         "consistent": "1 when the impression agrees with the findings and nothing is contradicted",
@@ -129,5 +136,6 @@ KIND = FilterKind(
     build=ReportForm.of,
     sees="report",
     options=("min_words", "max_words", "grammar"),
+    drop_below=0.5,
     unit=True,
 )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec.explain import validated
-from medim_forge.generator.jobspec.fields import Count, DrawnDomain, Section, Seed, Share, Text
+from medim_forge.generator.jobspec.fields import Count, DrawnDomain, Place, Section, Seed, Share
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.output import FolderSection
@@ -68,7 +68,7 @@ class SyntheticSection(Section):
         pairs: how many are used at most, the first of the domain; None takes all.
     """
 
-    dataset: Text | None = None
+    dataset: Place | None = None
     generate: dict[str, Any] | None = None
     pairs: Count | None = None
 

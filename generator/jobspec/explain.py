@@ -13,6 +13,22 @@ from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.jobspec.header import JobHeader
 
 Location = tuple[int | str, ...]
+# Pydantic's words for some kinds of mistakes, in words for people.
+_PLAIN = {
+    "tuple_type": "give a list",
+    "list_type": "give a list",
+    "dict_type": "give a mapping of keys to values",
+    "model_type": "give a mapping of keys to values",
+    "model_attributes_type": "give a mapping of keys to values",
+    "int_type": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "string_type": "give text",
+    "bool_type": "give true or false",
+    "date_type": "give a date, e.g. 2026-11-23",
+    "string_pattern_mismatch": "use lower case letters, digits and underscores, at most 40",
+}
+_LONGEST = 80  # characters of a value that a message repeats
 Job = TypeVar("Job", bound=JobHeader)
 
 
@@ -57,9 +73,8 @@ def _line(details: ErrorDetails, model: type[BaseModel]) -> str:
     message = details["msg"].removeprefix("Value error, ")
     if kind == "value_error" and isinstance(given, dict | BaseModel):
         return f"{key}: {message}." if key else f"{message}."
-    message = message[:1].lower() + message[1:]
-    hint = _number_hint(given) if kind in {"float_type", "int_type"} else ""
-    return f"{key} = {given!r}: {message}{hint}."
+    message = _PLAIN.get(kind, message[:1].lower() + message[1:])
+    return f"{key} = {_shown(given)}: {message}{_hint(kind, given)}."
 
 
 def _not_one_of(key: str, details: ErrorDetails) -> str:
@@ -74,19 +89,25 @@ def _not_one_of(key: str, details: ErrorDetails) -> str:
     return f"{key} = {given!r} is not known{suggestion(str(given), words)}. Known: {', '.join(words)}."
 
 
-def _number_hint(given: object) -> str:
-    """How to write a number that YAML took for text."""
-    if not isinstance(given, str):
+def _shown(given: object) -> str:
+    """A value as the message repeats it, cut where it is long."""
+    text = repr(given)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+def _hint(kind: str, given: object) -> str:
+    """How to write what YAML took for something else."""
+    if kind == "string_type" and isinstance(given, bool):
+        return "; YAML reads yes, no, on and off as true or false: quote it"
+    if kind not in {"float_type", "int_type"} or not isinstance(given, str):
         return ""
     try:
         number = float(given)
     except ValueError:
         return ""
-    return (
-        f"; YAML reads it as text: write {number!r} or {number:g}, without quotes"
-        if number.is_integer()
-        else (f"; YAML reads it as text: write {number!r}, without quotes")
-    )
+    if kind == "float_type":
+        return f"; it is text: write {number:g}, without quotes"
+    return f"; it is text: write {int(number)}, without quotes" if number.is_integer() else ""
 
 
 def _resolve(model: type[BaseModel], location: Location) -> tuple[list[type[BaseModel]], str]:

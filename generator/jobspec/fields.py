@@ -19,6 +19,19 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _place(text: str) -> str:
+    """The path or address, which holds no control character and nothing that a shell would have to expand."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("holds a line end or another control character; leave it out")
+    if text.startswith("~") or "$" in text:
+        raise ValueError("nobody expands ~ and $ here, for a job may run on other machines; write the whole path")
+    return text
+
+
+# Where something lies: a path, or an address.
+Place = Annotated[Text, AfterValidator(_place)]
 # Words of a report: blanks, tabs and line ends between them are one blank, and there are none around them.
 Words = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
 
@@ -30,7 +43,10 @@ class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan
 def _to_date(value: object) -> object:
     """The date that an ISO string writes; anything else is left to the type check."""
     if isinstance(value, str):
-        return datetime.date.fromisoformat(value)
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("is no date; write year-month-day, e.g. 2026-11-23") from None
     return value
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.jobspec.fields import Count, DomainName, DrawnDomain, Section, Seed, Text, Words
+from medim_forge.generator.jobspec.fields import Count, DomainName, DrawnDomain, Place, Section, Seed, Text, Words
 
 
 class PromptSection(Section):
@@ -61,7 +61,7 @@ class ParquetInputs(Section):
     """
 
     source: Literal["parquet"]
-    path: Text
+    path: Place
     domain: DomainName
     image_column: Text = "image"
     report_column: Text = "report"
@@ -84,7 +84,7 @@ class FileInputs(Section):
     """
 
     source: Literal["dicom", "images"]
-    path: Text
+    path: Place
     domain: DomainName
     limit: Count | None = None
     opening: Words | None = None

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from medim_forge.generator.domains import SCALE_KEYS
 from medim_forge.generator.files import is_url
-from medim_forge.generator.jobspec.fields import Section, Text
+from medim_forge.generator.jobspec.fields import Place, Section
 
 _OBJECTS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.=+()-]+)+/?")
 
@@ -65,7 +65,7 @@ class OutputSection(Section):
         dicom: None for no DICOM.
     """
 
-    dir: Annotated[Text, AfterValidator(_folder_or_prefix)]
+    dir: Annotated[Place, AfterValidator(_folder_or_prefix)]
     dicom: DicomSection | None = Field(default_factory=DicomSection)
 
 
@@ -76,4 +76,4 @@ class FolderSection(Section):
         dir: the output folder, relative to the working directory.
     """
 
-    dir: Annotated[Text, AfterValidator(_folder)]
+    dir: Annotated[Place, AfterValidator(_folder)]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.jobspec.fields import Section, Text
+from medim_forge.generator.jobspec.fields import Place, Section
 
 Reveal = Literal["random", "sequential", "confidence"]
 
@@ -20,7 +20,7 @@ class ModelSection(Section):
         device: `auto` takes a GPU where the replica was given one.
     """
 
-    checkpoint: Text = "phantom"
+    checkpoint: Place = "phantom"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from medim_forge.generator.errors import suggestion
-from medim_forge.generator.jobspec.fields import Count, Section, Share
+from medim_forge.generator.jobspec.fields import Count, Place, Section, Share
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.output import FolderSection
 from medim_forge.generator.phantoms import DOMAINS
@@ -131,7 +131,7 @@ class TrainSpec(JobHeader):
     """
 
     kind: Literal["train"]
-    start_from: str | None = None
+    start_from: Place | None = None
     tokenizer: TrainTokenizerSection
     backbone: TrainBackboneSection
     device: Literal["cpu", "cuda"] = "cpu"

@@ -8,7 +8,7 @@ from typing import Any
 
 from medim_forge.generator.errors import SpecError, StoreError
 from medim_forge.generator.jobspec import GenerateSpec, parse_spec, to_yaml
-from medim_forge.generator.jobspec.load import parse_yaml
+from medim_forge.generator.jobspec.document import parse_yaml
 from medim_forge.generator.plan.plan import Plan, plan_of
 from medim_forge.generator.plan.rounds import with_rounds
 from medim_forge.generator.store import Store, json_text

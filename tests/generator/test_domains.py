@@ -25,7 +25,7 @@ from medim_forge.generator.domains import DOMAINS, DicomFacts, DomainFacts
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.jobspec import parse_spec
-from medim_forge.generator.jobspec.load import read_yaml
+from medim_forge.generator.jobspec.document import read_yaml
 from medim_forge.generator.phantoms.grammar import Grammar, Keyword, Sentence
 from medim_forge.generator.writers.dicom.archive import beside, read_object
 from tests.doubles.toy_replica import PARTS, toy_job

@@ -64,13 +64,14 @@ def test_a_new_filter_can_be_named_by_jobs_within_what_its_facts_allow(vowels):
 
 
 def test_a_new_filter_judges_every_pair_by_its_default_and_decides_on_stored_scores(vowels):
-    verdict = build_judge(Job())(a_pair(report="Hmm."))
+    job = Job(filters=(Rule(name="report_form"),))
+    verdict = build_judge(job)(a_pair(report="Hmm."))
     assert verdict.reasons == ("vowels<0.1",)
     assert tuple(verdict.scores) == score_names(Job())
     assert tuple(verdict.scores)[-2:] == ("vowels", "vowels_rank")
     assert math.isnan(verdict.scores["vowels_rank"])
-    assert build_decide(Job())({**verdict.scores, "vowels": 0.5}) == ()
-    strict = Job(filters=(Rule(name="vowels", drop_below=0.9),))
+    assert build_decide(job)({**verdict.scores, "vowels": 0.5}) == ()
+    strict = Job(filters=(Rule(name="report_form"), Rule(name="vowels", drop_below=0.9)))
     assert build_decide(strict)({**verdict.scores, "vowels": 0.5}) == ("vowels<0.9",)
     assert relative()[-1] == "vowels_rank"
 

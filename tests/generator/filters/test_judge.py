@@ -60,9 +60,11 @@ def test_a_filter_that_raises_names_itself_and_the_pair():
     assert raised.value.pair_id == pair.pair_id
 
 
-def test_a_job_that_names_no_filter_drops_blank_images_only():
+def test_a_job_that_names_no_filter_drops_blank_images_and_empty_reports_only():
     blank = np.zeros((8, 8), dtype=np.uint8)
-    assert build_judge(Job())(a_pair(image=blank, report="", agreement=math.nan)).reasons == ("image_stats<1 (std)",)
+    verdict = build_judge(Job())(a_pair(image=blank, report="", agreement=math.nan))
+    assert verdict.reasons == ("image_stats<1 (std)", "report_form<0.5")
+    assert build_judge(Job())(a_pair(agreement=math.nan)).reasons == ()
 
 
 def test_a_pair_is_dropped_for_others_where_the_rule_on_copies_drops_it():

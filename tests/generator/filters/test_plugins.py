@@ -78,9 +78,8 @@ def test_the_worked_example_scores_image_and_report_and_nothing_else(installed, 
 
 def test_bounds_nan_and_errors_are_treated_as_those_of_own_filters(installed):
     def verdict(bound, **options):
-        return build_judge(Job(filters=(Rule(name="x_odd", drop_above=bound, options=options),)))(
-            a_pair(report="Four.")
-        )
+        own = Rule(name="x_odd", drop_above=bound, options=options)
+        return build_judge(Job(filters=(Rule(name="report_form"), own)))(a_pair(report="Four."))
 
     assert verdict(5.0).kept
     assert verdict(4.0).reasons == ("x_odd>4",)
@@ -91,7 +90,7 @@ def test_bounds_nan_and_errors_are_treated_as_those_of_own_filters(installed):
 
 def test_stored_scores_are_decided_without_loading_the_judge():
     job = Job(filters=(Rule(name="x_gone", drop_below=0.5),))
-    scores = dict.fromkeys(SCORES, 1.0) | {"duplicates": 0.0, "std": 50.0}
+    scores = dict.fromkeys(SCORES, 1.0) | {"duplicates": 0.0, "std": 50.0, "report_words": 9.0, "report_repeats": 0.0}
     assert build_decide(job)(scores | {"x_gone": 0.4}) == ("x_gone<0.5",)
     assert build_decide(job)(scores | {"x_gone": math.nan}) == ("x_gone is NaN",)
     with pytest.raises(SpecError, match="the dataset has no such score"):

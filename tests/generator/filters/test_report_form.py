@@ -1,15 +1,17 @@
 """What lowers the form of a report, and what does not."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.errors import SpecError
+from medim_forge.generator.filters import build_judge
 from medim_forge.generator.filters.report_form import KIND, ReportForm, form_scores, repeats
 from medim_forge.generator.phantoms import DOMAINS, draw
-from tests.doubles.bare_pairs import REPORT, Rule, a_pair
+from tests.doubles.bare_pairs import REPORT, Job, Rule, a_pair
 
 BY_DEFAULT = ReportForm.of(KIND.default)
 STRICT = ReportForm.of(Rule(name="report_form", options={"grammar": True}))
@@ -112,3 +114,13 @@ def test_any_text_gets_every_score_within_bounds(report):
     assert verdict == STRICT.judge(pair)
     assert all(math.isfinite(score) for score in verdict.scores.values())
     assert all(0 <= score <= 1 for name, score in verdict.scores.items() if name != "report_words")
+
+
+@pytest.mark.parametrize("report", ["The image is a radiograph.", "The image is a radiograph. ", "The image is"])
+def test_a_report_that_ends_with_its_prompt_is_not_finished_and_dropped_by_default(report):
+    prompt = report.rstrip()
+    verdict = build_judge(Job())(replace(a_pair(report=report), prompt_chars=len(prompt)))
+    assert verdict.scores["report_finished"] == 0
+    assert "report_form<0.5" in verdict.reasons
+    whole = replace(a_pair(report=f"{prompt} The lungs are clear."), prompt_chars=len(prompt))
+    assert build_judge(Job())(whole).kept

@@ -130,5 +130,6 @@ def test_stored_scores_are_decided_without_the_file_and_cannot_be_given_another(
 def test_the_rule_on_stored_scores_needs_no_words():
     rule = Rule(name="nonwords", drop_above=0.1, options={"lexicon": "absent.txt"})
     scores = dict.fromkeys(SCORES, 0.0)
-    found = build_decide(Job(filters=(rule,)))(scores | {"image_stats": 1.0, "std": 9.0, "nonwords": 0.2})
+    job = Job(filters=(Rule(name="report_form"), rule))
+    found = build_decide(job)(scores | {"image_stats": 1.0, "std": 9.0, "nonwords": 0.2})
     assert found == ("nonwords>0.1",)

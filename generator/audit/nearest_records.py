@@ -1,7 +1,8 @@
 """How near generated pairs are to records that a model was trained on: images by their detail, reports by their words.
 
 An image is compared by what is left of a small grey version when its smooth part is taken away, so that brightness,
-noise and a shift by a pixel matter little and the body that all radiographs share does not count.
+noise and a shift by a pixel matter little and the body that all radiographs share does not count. It is compared with
+its bars and without them, and never by its edge, because padding and frames come and go as images are stored anew.
 Sources: distance to closest record and nearest-neighbour distance ratio as in the synthetic data literature (Zhao 2021,
 arXiv 2102.08369); verbatim n-grams after Carlini 2021 (arXiv 2012.07805).
 """
@@ -22,6 +23,8 @@ from medim_forge.generator.finalise.privacy_note import NGRAM
 
 SIDE, COARSE_SIDE = 64, 16  # pixels of the small versions
 SMOOTH = 5  # pixels of the mean that is taken away
+EDGE = 16  # one in so many pixels of a side, at each of its ends, is not compared
+FLAT = 4  # grey levels within which a row is flat: what JPEG makes of a bar
 CANDIDATES = 32  # records that look alike at first sight, and are compared in detail
 LEVEL = 0.01  # share of held-out records that a threshold may flag
 SAME = 0.05  # distance within which two images are one: what storing it anew, at another size or depth, changes
@@ -56,15 +59,20 @@ class Reference:
     """
 
     def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
-        sizes = [(features(image, COARSE_SIDE), features(image, SIDE).astype(np.float16)) for image in images]
+        sizes = [
+            (features(view, COARSE_SIDE), features(view, SIDE).astype(np.float16), record)
+            for record, image in enumerate(images)
+            for view in _views(image)
+        ]
         if not sizes:
             raise ValueError("the reference holds no image")
-        # float32 [N, COARSE_SIDE²] to find candidates, float16 [N, SIDE²] to compare them.
-        self._coarse, self._detail = (np.stack(vectors) for vectors in zip(*sizes, strict=True))
+        # Of every view: float32 [N, COARSE_SIDE²] to find candidates, float16 [N, SIDE²] to compare them, its record.
+        coarse, detail, record = zip(*sizes, strict=True)
+        self._coarse, self._detail, self._record = np.stack(coarse), np.stack(detail), np.array(record, np.int64)
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self._coarse)
+        return int(self._record[-1]) + 1
 
     def distances(self, images: Iterable[NDArray[np.uint8]]) -> Distances:
         """Distances of every image to its closest records, the best of some small shifts."""
@@ -77,18 +85,19 @@ class Reference:
     def _closest(self, image: NDArray[np.uint8]) -> tuple[float, float, int]:
         """Distance to the closest record, its ratio to that of the next other record, and which record is closest."""
         # The records that look alike at first sight; all vectors have length 1, so a product is a cosine.
-        alike = self._coarse @ features(image, COARSE_SIDE)
+        views = _views(image)
+        alike = (self._coarse @ np.stack([features(view, COARSE_SIDE) for view in views], 1)).max(1)
         chosen = np.argsort(-alike, kind="stable")[:CANDIDATES]
-        detail = self._detail[chosen].astype(np.float32)
-        # Each of them in detail, at the shift of the image that suits it best.
-        distance = _distance((detail @ _shifted(image)).max(1))
+        detail, record = self._detail[chosen].astype(np.float32), self._record[chosen]
+        # Each of them in detail, at the view and the shift of the image that suit it best.
+        distance = _distance((detail @ np.concatenate([_shifted(view) for view in views], 1)).max(1))
         best = int(np.argsort(distance, kind="stable")[0])
         first = float(distance[best])
         # A reference may hold a record twice, and then a copy of it would be as far from the next record as from the
         # first: the next record is the closest one that is another image.
-        others = distance[_distance(detail @ detail[best]) > SAME]
+        others = distance[(record != record[best]) & (_distance(detail @ detail[best]) > SAME)]
         second = float(others.min()) if len(others) else first
-        return first, first / second if second else 1.0, int(chosen[best])
+        return first, first / second if second else 1.0, int(record[best])
 
 
 def _distance(cosine: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -110,6 +119,16 @@ def _double(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(image).convert("L").resize(size, Image.Resampling.BILINEAR), np.float32)
 
 
+def _views(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    """The image, and what is left of it without the flat rows and columns around it, which padding adds."""
+    grey = image.astype(np.int16) if image.ndim == 2 else image.astype(np.int16).mean(2)
+    rows, columns = (np.flatnonzero(np.ptp(grey, axis=axis) > FLAT) for axis in (1, 0))
+    if not len(rows) or not len(columns):
+        return (image,)
+    inner = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return (image,) if inner.shape == image.shape else (image, np.ascontiguousarray(inner))
+
+
 def _halved(double: NDArray[np.float32]) -> NDArray[np.float32]:
     """The version of half the size: means of 2 x 2 pixels."""
     side = len(double) // 2
@@ -122,7 +141,12 @@ def _detail(level: NDArray[np.float32]) -> NDArray[np.float32]:
     # A table of sums gives the mean around every pixel by four look-ups.
     sums = np.pad(level, ((SMOOTH // 2 + 1, SMOOTH // 2),) * 2, mode="edge").cumsum(0, np.float64).cumsum(1)
     mean = sums[SMOOTH:, SMOOTH:] - sums[:-SMOOTH, SMOOTH:] - sums[SMOOTH:, :-SMOOTH] + sums[:-SMOOTH, :-SMOOTH]
-    detail = (level - mean / SMOOTH**2).ravel().astype(np.float32)
+    detail = (level - mean / SMOOTH**2).astype(np.float32)
+    # A row of padding at the edge, or a frame, is no detail of the picture.
+    edge = max(1, len(level) // EDGE)
+    detail[:edge] = detail[-edge:] = 0
+    detail[:, :edge] = detail[:, -edge:] = 0
+    detail = detail.ravel()
     length = float(np.linalg.norm(detail))
     return detail / length if length > 1e-3 else np.zeros_like(detail)
 

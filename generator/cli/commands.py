@@ -246,8 +246,8 @@ def main() -> NoReturn:
         print(f"medim: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
     except SystemExit as leaving:
-        # The library leaves with 2 for a wrong option and 130 for Ctrl-C; ours for all such things is 1.
+        # The library leaves with 2 for a wrong option and 130 for Ctrl-C.
         if leaving.code == 130:
             print("medim: interrupted; run the same command to go on: what is committed stays.", file=sys.stderr)
-        sys.exit(1 if leaving.code else 0)
+        sys.exit(leaving.code or 0)
     sys.exit(0)

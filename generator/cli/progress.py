@@ -14,6 +14,7 @@ from medim_forge.generator.records import Counts
 # A log of a large job says how far it is every so many seconds; one of a small job names every shard.
 QUIET_S = 10.0
 FEW_SHARDS = 200
+_NAME, _BAR = 16, 12  # characters at most of the job's name, and of the bar
 
 
 class Pace:
@@ -51,26 +52,29 @@ def shown(name: str) -> Iterator[OnEvent]:
         yield Lines().show
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
+    # Where there is no room for all, the end of the state is cut off, and never the count.
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=_NAME)),
+        TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=_BAR),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[state]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     pace = Pace()
-    with Progress(*columns) as bar:
-        task = bar.add_task(name, total=None, state="starting")
+    with Progress(*columns, expand=True) as bar:
+        task = bar.add_task(name, total=None, count="", state="starting")
 
         def show(event: JobEvent) -> None:
             # An event that counts nothing leaves the bar as it is.
             if event.done is not None and event.planned is not None:
                 made, wanted = event.done.pairs, event.planned.pairs
-                state = f"{made:{len(str(wanted))}}/{wanted} pairs, {facts(event, pace.text(event))}"
-                bar.update(task, total=wanted, completed=made, state=state)
+                count = f"{made:{len(str(wanted))}}/{wanted} pairs"
+                bar.update(task, total=wanted, completed=made, count=count, state=facts(event, pace.text(event)))
             elif event.steps is not None:
                 steps, total = event.steps
-                bar.update(task, total=total, completed=steps, state=f"{steps}/{total}")
+                bar.update(task, total=total, completed=steps, count=f"{steps}/{total}", state="")
             if event.kind != "committed":
                 bar.console.print(event.message, markup=False, highlight=False)
 

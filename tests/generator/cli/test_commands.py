@@ -141,8 +141,8 @@ def test_missing_checkpoint_is_refused_by_plan(medim, toy, tmp_path):
 @pytest.mark.parametrize(
     "arguments", [[], ["plan"], ["frob"], ["plan", "x.yaml", "--steps", "3"], ["preview", "x", "--pairs", "0"]]
 )
-def test_wrong_use_leaves_with_exit_code_1(medim, arguments):
-    assert medim(*arguments)[0] == 1
+def test_wrong_use_leaves_with_exit_code_2(medim, arguments):
+    assert medim(*arguments)[0] == 2
 
 
 def test_help_leaves_with_exit_code_0(medim):

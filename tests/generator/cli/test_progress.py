@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -98,5 +99,19 @@ def test_bar_stays_as_it_is_when_a_message_counts_nothing(monkeypatch, capsys):
         on_event(note("macro F1 0.9"))
     out = capsys.readouterr().out
     assert "macro F1 0.9" in out
-    assert "10/40 pairs, 90.0%" in out[out.index("macro F1 0.9") :]
+    last = out[out.index("macro F1 0.9") :]
+    assert "10/40 pairs" in last
+    assert "90.0%" in last
     assert "0/0" not in out
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_bar_keeps_its_count_in_a_narrow_terminal(monkeypatch, capsys, columns):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with shown("a_job_with_a_rather_long_name") as on_event:
+        on_event(event("committed", 3, replicas=12, rejects={"report_form<0.5": 70, "agreement<0.01": 7}))
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out).splitlines()
+    (last,) = [line for line in lines if "pairs" in line][-1:]
+    assert "30/40 pairs" in last
+    assert len(last) <= columns

@@ -19,12 +19,13 @@ from medim_forge.generator.filters import SCORE_PREFIX, drops_for_others, relati
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan, make_plan, plan_record, read_plan, read_spec
 from medim_forge.generator.plan.rounds import with_rounds
-from medim_forge.generator.plan.stored import check_plan, differences
+from medim_forge.generator.plan.stored import check_plan
 from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.shards import Parts
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.shards.worker import imported
 from medim_forge.generator.store import Store, shard_name, store_at
+from medim_forge.generator.store.folder import differences
 from medim_forge.generator.writers.dicom.archive import REPORT_FILE, beside, read_object
 
 

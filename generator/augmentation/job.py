@@ -1,6 +1,7 @@
 """Do synthetic pairs help a classifier of real images? Trains one per arm and repetition, and reports what comes out.
 
 <out>/spec.yaml         the experiment
+<out>/depends.json      the synthetic pairs and the software versions: a folder belongs to one experiment
 <out>/synthetic/        the dataset, when the experiment makes its own
 <out>/runs.parquet      one row per arm and repetition
 <out>/summary.csv .md .png
@@ -9,7 +10,10 @@
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +22,19 @@ from medim_forge.generator.augmentation.arms import arm_set, evaluation_set, syn
 from medim_forge.generator.augmentation.classifier import LabelledSet, fit_predict
 from medim_forge.generator.augmentation.plots import write_plot
 from medim_forge.generator.augmentation.tables import Comparison, markdown, verdict, write_csv, write_runs
-from medim_forge.generator.errors import StoreError
+from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.events import JobEvent, OnEvent, note
+from medim_forge.generator.finalise import read_manifest
+from medim_forge.generator.finalise.view import data_digest
 from medim_forge.generator.generate import run_job
-from medim_forge.generator.jobspec import AugmentSpec, parse_spec, to_yaml
+from medim_forge.generator.jobspec import AugmentSpec
 from medim_forge.generator.jobspec.augment import Arm
-from medim_forge.generator.jobspec.document import read_yaml
 from medim_forge.generator.phantoms import FINDINGS
-from medim_forge.generator.plan.stored import differences
-from medim_forge.generator.store import SUCCESS
+from medim_forge.generator.plan import make_plan, plan_record
+from medim_forge.generator.records import FileRecord
+from medim_forge.generator.replica.load import checkpoint_facts
+from medim_forge.generator.store import SUCCESS, store_at
+from medim_forge.generator.store.folder import claim_folder
 
 
 def ignore(_event: JobEvent) -> None:
@@ -50,8 +58,7 @@ def run(spec: AugmentSpec, *, local: bool = False, on_event: OnEvent = ignore) -
     """
     out = Path(spec.output.dir)
     progress = Progress(spec, on_event)
-    open_folder(out, spec)
-    if (out / SUCCESS).exists():
+    if claim_folder(out, spec, dependencies(spec)):
         progress.say(f"{out} holds the result already")
         return out
     synthetic = synthetic_set(spec, made_dataset(spec, local, on_event))
@@ -59,11 +66,16 @@ def run(spec: AugmentSpec, *, local: bool = False, on_event: OnEvent = ignore) -
     progress.say(f"{len(synthetic)} synthetic pairs, {len(test)} test pairs")
     predicted = predictions(spec, synthetic, test, progress)
     comparison = Comparison.of(FINDINGS[spec.domain], test.labels, predicted, draws=spec.bootstrap, seed=spec.seed)
-    write_runs(out / "runs.parquet", comparison)
-    write_csv(out / "summary.csv", comparison)
-    (out / "summary.md").write_text(markdown(comparison, spec.name, facts(spec, synthetic, test)), encoding="utf-8")
-    write_plot(out / "summary.png", comparison, spec.name)
-    (out / SUCCESS).touch()
+    store = store_at(out)
+    with store.draft("runs.parquet") as path:
+        write_runs(path, comparison)
+    with store.draft("summary.csv") as path:
+        write_csv(path, comparison)
+    with store.draft("summary.md") as path:
+        path.write_text(markdown(comparison, spec.name, facts(spec, synthetic, test)), encoding="utf-8")
+    with store.draft("summary.png") as path:
+        write_plot(path, comparison, spec.name)
+    store.mark(SUCCESS)
     progress.say(verdict(comparison))
     return out
 
@@ -86,25 +98,31 @@ class Progress:
         self._on_event(note(message, steps=(self.trained, self._total)))
 
 
-def open_folder(out: Path, spec: AugmentSpec) -> None:
-    """The folder exists, and its `spec.yaml` is this experiment's.
+def dependencies(spec: AugmentSpec) -> dict[str, Any]:
+    """What the result follows from beside the spec: the synthetic pairs, and the versions of what computes.
 
     Raises:
-        StoreError: it holds another experiment, or cannot be written.
+        MedimError: there is no such finished dataset, or the job that makes one cannot be planned.
     """
-    path = out / "spec.yaml"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            part = path.with_suffix(".part")
-            part.write_text(to_yaml(spec), encoding="utf-8")
-            part.replace(path)
-    except OSError as error:
-        raise StoreError(f"{out}: cannot be written ({error.strerror}). Give another folder in output.dir.") from error
-    found = differences(parse_spec(read_yaml(path), source=str(path)).fixed(), spec.fixed())
-    if found:
-        listed = "; ".join(found)
-        raise StoreError(f"{path}: is of another experiment; different: {listed}. Give this one a folder of its own.")
+    versions = {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "scikit-learn")}}
+    job = spec.generate_job()
+    if job is None:
+        assert spec.synthetic.dataset is not None
+        return {"versions": versions, "dataset_sha256": dataset_digest(spec.synthetic.dataset)}
+    facts = checkpoint_facts(job)
+    made_by = plan_record(make_plan(job), model_sha256=facts.model_sha256, versions=facts.versions)
+    return {"versions": versions, "synthetic": made_by}
+
+
+def dataset_digest(folder: str) -> str:
+    """Hex sha256 of all that a finished dataset holds.
+
+    Raises:
+        StoreError: the folder holds no finished dataset.
+    """
+    open_dataset(folder)
+    files = (FileRecord(**file) for file in read_manifest(store_at(folder))["files"])
+    return data_digest(file for file in files if file.path.startswith("data/"))
 
 
 def made_dataset(spec: AugmentSpec, local: bool, on_event: OnEvent) -> str:

@@ -25,7 +25,7 @@ def write_plot(path: Path, comparison: Comparison, title: str) -> None:
         plot_gains(right, comparison)
     else:
         right.set_axis_off()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def plot_arms(axes: Axes, comparison: Comparison) -> None:

@@ -1,5 +1,6 @@
 """Measures a checkpoint on the embedded domain: do image and report say the same, and how far from floor and ceiling?
 
+<out>/spec.yaml depends.json       the job, its weights and versions: a folder belongs to one job
 <out>/probe_<domain>.safetensors   what reads findings off images
 <out>/pairs/<task>_<domain>_<seed>/   the pairs, made by ordinary jobs
 <out>/evaluation.json README.md    the figures, and the model card made from them
@@ -24,6 +25,7 @@ from medim_forge.generator.evaluation.probe import (
     Reconstruct,
     drawn,
     load_probe,
+    probe_settings,
     reconstructed,
     train_probe,
     validate,
@@ -34,7 +36,9 @@ from medim_forge.generator.jobspec import EvaluateSpec, GenerateSpec, parse_spec
 from medim_forge.generator.metrics import Labels, label_matrix, label_scores, macro_f1, shuffled_floor
 from medim_forge.generator.phantoms import DOMAINS, FINDINGS, read_findings, read_report
 from medim_forge.generator.records import Task
-from medim_forge.generator.store import SUCCESS
+from medim_forge.generator.replica.load import checkpoint_facts
+from medim_forge.generator.store import SUCCESS, store_at
+from medim_forge.generator.store.folder import claim_folder
 from medim_forge.generator.training.tokenizer import psnr, reconstruct
 from medim_forge.model import checkpoint
 from medim_forge.model.medim import Medim
@@ -53,17 +57,19 @@ def run(spec: EvaluateSpec, *, local: bool = False, on_event: OnEvent) -> Path:
         on_event: receives what happens.
 
     Raises:
+        StoreError: the folder is of another job, of other weights or of other versions.
         MedimError: the checkpoint cannot be used, or a job failed.
     """
     out = Path(spec.output.dir)
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / SUCCESS).exists():
+    facts = checkpoint_facts(_job(spec, "joint", next(iter(DOMAINS)), spec.sampling_seeds[0]))
+    if claim_folder(out, spec, {"model_sha256": facts.model_sha256, "versions": facts.versions}):
+        on_event(note(f"{out} holds the result already"))
         return out
     torch.set_num_threads(spec.compute.threads_per_replica * spec.compute.replicas)
     folder = checkpoint.resolve(spec.model.checkpoint)
     model = Medim.load(folder)
     figures: dict[str, Any] = {
-        "checkpoint_sha256": checkpoint.sha256(folder),
+        "checkpoint_sha256": facts.model_sha256,
         "spec_sha256": spec.sha256,
         "domains": {},
     }
@@ -71,7 +77,7 @@ def run(spec: EvaluateSpec, *, local: bool = False, on_event: OnEvent) -> Path:
     figures["sampling_seeds"] = list(spec.sampling_seeds)
     for domain in DOMAINS:
         on_event(note(f"{domain}: probe and image tokenizer"))
-        probe = _probe(out, domain, model, spec)
+        probe = _probe(out, domain, model, spec, facts.model_sha256)
         section = _tokenizer_figures(domain, model, probe, spec.pairs_of(domain))
         for task in TASKS:
             rows: list[Row] = []
@@ -83,9 +89,12 @@ def run(spec: EvaluateSpec, *, local: bool = False, on_event: OnEvent) -> Path:
             reached, floor = section[task]["macro_f1"], section[task]["shuffled"]["macro_f1"]
             on_event(note(f"{domain} {task}: macro F1 {reached:.3f} (shuffled {floor:.3f})"))
         figures["domains"][domain] = section
-    (out / "evaluation.json").write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    write_model_card(out / "README.md", figures, folder)
-    (out / SUCCESS).touch()
+    store = store_at(out)
+    with store.draft("evaluation.json") as path:
+        path.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with store.draft("README.md") as path:
+        write_model_card(path, figures, folder)
+    store.mark(SUCCESS)
     return out
 
 
@@ -123,13 +132,16 @@ def _through_tokenizer(model: Medim, domain: str) -> Reconstruct:
     return reconstructed_by
 
 
-def _probe(out: Path, domain: str, model: Medim, spec: EvaluateSpec) -> Probe:
-    """The probe of a domain, trained unless an earlier run has left it in the folder."""
-    path = out / f"probe_{domain}.safetensors"
-    if not path.exists():
-        through, settings = _through_tokenizer(model, domain), spec.probe
+def _probe(out: Path, domain: str, model: Medim, spec: EvaluateSpec, model_sha256: str) -> Probe:
+    """The probe of a domain, trained unless an earlier run of this job has left it in the folder."""
+    path, settings = out / f"probe_{domain}.safetensors", spec.probe
+    # The weights are pinned by the folder's depends.json; a probe that was put there from elsewhere is trained anew.
+    made_with = {"images": settings.images, "passes": settings.passes, "seed": spec.seed, "model_sha256": model_sha256}
+    if not path.exists() or probe_settings(path) != made_with:
+        through = _through_tokenizer(model, domain)
         probe = train_probe(domain, through, seed=spec.seed, images=settings.images, passes=settings.passes)
-        probe.save(path)
+        with store_at(out).draft(path.name) as draft:
+            probe.save(draft, made_with)
     return load_probe(path)
 
 

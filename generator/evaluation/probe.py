@@ -6,8 +6,9 @@ Legend: N images, H W pixels, C channels, F findings.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,10 +89,18 @@ class Probe:
         """Bool [N, F]: which findings each image shows."""
         return self.probabilities(images) > 0.5
 
-    def save(self, path: Path) -> None:
-        """The probe is in a safetensors file."""
+    def save(self, path: Path, settings: Mapping[str, Any] | None = None) -> None:
+        """The probe is in a safetensors file, with the settings that it was trained with, as JSON values."""
         tensors = {name: tensor.contiguous() for name, tensor in self.net.state_dict().items()}
-        save_file(tensors, path, metadata={"domain": self.domain, "findings": json.dumps(self.findings)})
+        metadata = {"domain": self.domain, "findings": json.dumps(self.findings)}
+        save_file(tensors, path, metadata={**metadata, "settings": json.dumps(settings or {}, sort_keys=True)})
+
+
+def probe_settings(path: Path) -> dict[str, Any]:
+    """What the probe of a file was trained with; empty where the file does not say."""
+    with safe_open(path, framework="pt") as file:
+        settings: dict[str, Any] = json.loads((file.metadata() or {}).get("settings", "{}"))
+    return settings
 
 
 def load_probe(path: Path) -> Probe:

@@ -14,8 +14,8 @@ from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import read_spec
 from medim_forge.generator.plan.prompts import check_prompts
 from medim_forge.generator.plan.quotas import check_balance
-from medim_forge.generator.plan.stored import differences
 from medim_forge.generator.store import SUCCESS, Store, store_at
+from medim_forge.generator.store.folder import differences
 
 # Laid over a job, it leaves what another policy must have in common with it.
 _NO_POLICY: dict[str, Any] = {"filters": [], "balance": None}

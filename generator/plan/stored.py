@@ -12,6 +12,7 @@ from medim_forge.generator.jobspec.document import parse_yaml
 from medim_forge.generator.plan.plan import Plan, plan_of
 from medim_forge.generator.plan.rounds import with_rounds
 from medim_forge.generator.store import Store, json_text
+from medim_forge.generator.store.folder import differences, refuse
 
 
 def stored_plan(store: Store, spec: GenerateSpec | None = None) -> Plan:
@@ -49,7 +50,10 @@ def claim_dataset(store: Store, spec: GenerateSpec, plan: Mapping[str, Any]) -> 
         )
     store.create("spec.yaml", to_yaml(spec))
     store.create("plan.json", json_text(plan))
-    _refuse(store, "spec.yaml is of another spec", differences(read_spec(store).fixed(), spec.fixed()))
+    found = differences(read_spec(store).fixed(), spec.fixed())
+    policy = all(line.startswith(("filters:", "balance")) for line in found)
+    hint = " `medim refilter` puts other filters and quotas in force without making pairs." if policy else ""
+    refuse(store, "spec.yaml is of another spec", found, hint)
     check_plan(store, plan)
 
 
@@ -61,8 +65,8 @@ def check_plan(store: Store, plan: Mapping[str, Any]) -> None:
     """
     found = differences(read_plan(store), plan)
     weights = [line for line in found if line.startswith("model_sha256:")]
-    _refuse(store, "plan.json is of other weights", weights)
-    _refuse(store, "plan.json is of other inputs or library versions", found)
+    refuse(store, "plan.json is of other weights", weights)
+    refuse(store, "plan.json is of other inputs or library versions", found)
 
 
 def read_spec(store: Store) -> GenerateSpec:
@@ -97,25 +101,3 @@ def read_plan(store: Store) -> dict[str, Any]:
     if not isinstance(plan, dict):
         raise StoreError(f"{path}: holds {type(plan).__name__}, not a mapping. Put the job's plan.json back.")
     return plan
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """`dotted.key: old -> new` for every leaf that differs, sorted by key."""
-    found = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found.append(f"{prefix}{key}: {before!r} -> {after!r}")
-    return found
-
-
-def _refuse(store: Store, what: str, found: list[str]) -> None:
-    if found:
-        policy = all(line.startswith(("filters:", "balance")) for line in found)
-        hint = " `medim refilter` puts other filters and quotas in force without making pairs." if policy else ""
-        raise StoreError(
-            f"{store}: {what} than this job; different: {'; '.join(found)}. "
-            f"Give this job a folder of its own with --out, or put back what has changed.{hint}"
-        )

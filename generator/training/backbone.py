@@ -217,7 +217,7 @@ def train_backbone(
     muon, adamw = optimisers(backbone, plan.rate)
     parts: dict[str, Stateful] = {"backbone": backbone, "average": average, "muon": muon, "adamw": adamw}
     snapshot = Snapshot(folder / "snapshot.pt", parts)
-    begin, started = snapshot.load(), time.monotonic()
+    begin, started = snapshot.load(plan.steps), time.monotonic()
     for step in range(begin, plan.steps):
         for group in (*muon.param_groups, *adamw.param_groups):
             group["lr"] = plan.rate * cooldown(step, plan.steps, plan.warmup, plan.cooldown_steps)

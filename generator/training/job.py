@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from medim_forge.generator.errors import StoreError
 from medim_forge.generator.events import OnEvent, note
+from medim_forge.generator.files import file_record
 from medim_forge.generator.jobspec import TrainSpec
 from medim_forge.generator.phantoms import OPENING
-from medim_forge.generator.store import SUCCESS
+from medim_forge.generator.store import SUCCESS, store_at
+from medim_forge.generator.store.folder import claim_folder, claim_part
 from medim_forge.generator.training.backbone import BackbonePlan, Encoded, train_backbone
 from medim_forge.generator.training.data import (
     TRAIN_SEEDS,
@@ -43,11 +44,11 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     """The checkpoint folder `<output.dir>/checkpoint`, trained as the spec says.
 
     Raises:
-        StoreError: the folder holds another job's training.
+        StoreError: the folder holds another job's training, or a stage of other settings or longer than this one.
     """
     out = Path(spec.output.dir)
-    _claim(out, spec)
-    if (out / SUCCESS).exists():
+    if claim_folder(out, spec, _depends(spec), lasting=_lasting):
+        on_event(note(f"{out} holds the result already"))
         return out / "checkpoint"
     torch.set_num_threads(spec.threads)
     text = report_tokenizer()
@@ -68,7 +69,7 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     log("measuring what the training data keep to, on held-out pairs")
     model = Medim.load(out / "checkpoint", device=spec.device)
     write_ranges(out / "checkpoint", measure_ranges(model, min(spec.backbone.images.values())))
-    (out / SUCCESS).touch()
+    store_at(out).mark(SUCCESS)
     return out / "checkpoint"
 
 
@@ -95,30 +96,30 @@ def _backbone(
             seed=spec.seed + index,
         )
         folder = out / f"backbone_{index}"
+        # A stage may be made longer; another one, or one that starts from other weights, is not gone on with.
+        settings = stage.model_dump(mode="json", exclude={"steps", "cooldown_steps"})
+        started = None if start is None else file_record(start, start.name).sha256
+        claim_part(folder, {"stage": settings, "start_sha256": started}, f" To train the stage anew, delete {folder}.")
         backbone = train_backbone(sizes, plan, data, held_out, folder, spec.device, log, start_from=start)
         start = folder / "weights.safetensors"
     return backbone
 
 
-def _claim(out: Path, spec: TrainSpec) -> None:
-    """The folder belongs to this job: steps may grow between runs, nothing else may change."""
-    out.mkdir(parents=True, exist_ok=True)
-    fixed = json.dumps(_fixed(spec), indent=1, sort_keys=True)
-    path = out / "spec.json"
-    if not path.exists():
-        path.write_text(fixed + "\n", encoding="utf-8")
-    elif path.read_text(encoding="utf-8").strip() != fixed:
-        raise StoreError(
-            f"{out} holds a training run of another spec (see {path}); choose a new output.dir or restore the spec"
-        )
+def _depends(spec: TrainSpec) -> dict[str, Any]:
+    """What the training follows from beside the spec: the weights it starts from, and the versions that compute."""
+    start = checkpoint.sha256(checkpoint.resolve(spec.start_from)) if spec.start_from else None
+    return {"start_from_sha256": start, "versions": _versions()}
 
 
-def _fixed(spec: TrainSpec) -> Mapping[str, object]:
-    """What must not change: all but where and how fast it runs, and how long its parts are."""
-    values = {key: value for key, value in spec.fixed().items() if key not in ("threads", "snapshot_every")}
-    tokenizer = {key: value for key, value in values["tokenizer"].items() if key not in ("steps", "cooldown_steps")}
+def _lasting(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change between runs: all but how fast it runs, and the stages, which have folders of their own."""
+    values = {key: value for key, value in fixed.items() if key not in ("threads", "snapshot_every")}
     backbone = {key: value for key, value in values["backbone"].items() if key not in ("stages", "compile")}
-    return {**values, "tokenizer": tokenizer, "backbone": backbone}
+    return {**values, "backbone": backbone}
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")}
 
 
 def _log_to(out: Path, on_event: OnEvent) -> Callable[[str], None]:
@@ -195,5 +196,5 @@ def _card(spec: TrainSpec) -> Mapping[str, object]:
         "training_data_terms": [],
         "learned_from": "phantoms",
         "trained_on": "drawn phantoms only: no patient, no photograph",
-        "versions": {"python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")},
+        "versions": _versions(),
     }

@@ -140,7 +140,7 @@ def train_tokenizer(
         [p for p in model.parameters() if p.requires_grad], lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0
     )
     snapshot = Snapshot(folder / "snapshot.pt", {"model": model, "optimiser": optimiser})
-    begin, started = snapshot.load(), time.monotonic()
+    begin, started = snapshot.load(plan.steps), time.monotonic()
     for step in range(begin, plan.steps):
         for group in optimiser.param_groups:
             group["lr"] = plan.rate * cooldown(step, plan.steps, WARMUP_STEPS, plan.cooldown_steps)

@@ -41,6 +41,7 @@ def phantoms_as_synthetic(monkeypatch, pairs=30):
         return arms.labelled([(phantom.image, read_findings(phantom.report)) for phantom in drawn], spec)
 
     monkeypatch.setattr(augment, "synthetic_set", made)
+    monkeypatch.setattr(augment, "dataset_digest", lambda folder: "d" * 64)
 
 
 def numbered(rows, first=0):

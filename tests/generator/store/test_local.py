@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from medim_forge.generator.errors import StoreError
-from medim_forge.generator.plan.stored import claim_dataset, differences, read_spec
+from medim_forge.generator.plan.stored import claim_dataset, read_spec
 from medim_forge.generator.records import Counts, FileRecord, ShardRecord
+from medim_forge.generator.store.folder import differences
 from medim_forge.generator.store.local import LocalStore
 from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.protocol import shard_folder

@@ -166,6 +166,18 @@ def test_the_job_makes_a_checkpoint_once_and_refuses_another_spec(tmp_path, monk
     assert checkpoint.sha256(folder) == digest
     with pytest.raises(StoreError, match="another spec"):
         run(job(tmp_path / "a", seed=5), lambda event: None)
+    longer = job(tmp_path / "a")
+    first, last = longer.backbone.stages
+    stages = (first, last.model_copy(update={"steps": 3}))
+    longer = longer.model_copy(update={"backbone": longer.backbone.model_copy(update={"stages": stages})})
+    run(longer, lambda event: None)
+    assert checkpoint.sha256(folder) != digest
+    with pytest.raises(StoreError, match=r"backbone_1.*3 steps are done, and this job asks for 2"):
+        run(job(tmp_path / "a"), lambda event: None)
+    other = (first.model_copy(update={"steps": 2}), stages[1])
+    other = longer.model_copy(update={"backbone": longer.backbone.model_copy(update={"stages": other})})
+    with pytest.raises(StoreError, match=r"start_sha256: .*delete .*backbone_1"):
+        run(other, lambda event: None)
     onwards = run(job(tmp_path / "b", start_from=str(folder)), lambda event: None)
     one, other = checkpoint.load(folder), checkpoint.load(onwards)
     first, second = (part.image_tokenizers[0].state_dict() for part in (one, other))

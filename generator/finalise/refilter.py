@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medim_forge.generator.errors import SpecError, StoreError
-from medim_forge.generator.filters import FILTERS, policy
+from medim_forge.generator.filters import FilterRule, kind_of, policy
 from medim_forge.generator.finalise.finalise import finalise_again
 from medim_forge.generator.finalise.manifest import read_manifest
 from medim_forge.generator.jobspec import GenerateSpec
@@ -63,12 +64,7 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
             f"{rules.source}: refilter changes `filters` and `balance` only, and this job differs from that of {store} "
             f"in more: {'; '.join(found)}. Take {store}/spec.yaml and change its filters."
         )
-    for name in (kind.name for kind in FILTERS.values() if kind.options_measure):
-        if policy(spec)[name].options != policy(rules)[name].options:
-            raise SpecError(
-                f"{rules.source}: filters: {name}: its options cannot be applied to stored scores; change drop_above, "
-                "or make the pairs again with `medim run` in a folder of their own."
-            )
+    _refuse_other_options(policy(spec), rules)
     check_prompts(rules.prompts, rules.source)
     check_balance(rules, 1)
     unchanged = (spec.filters, spec.balance) == (rules.filters, rules.balance)
@@ -83,3 +79,21 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
         restored=after["counts"]["restored"],
         warnings=tuple(after["warnings"]),
     )
+
+
+def _refuse_other_options(stored: Mapping[str, FilterRule], rules: GenerateSpec) -> None:
+    """The options that shape scores are those of the stored scores.
+
+    Args:
+        stored: the rules under which the scores were measured.
+        rules: the job with other filters.
+
+    Raises:
+        SpecError: a filter that measures by its options has others.
+    """
+    for name, rule in policy(rules).items():
+        if name in stored and kind_of(name).options_measure and stored[name].options != rule.options:
+            raise SpecError(
+                f"{rules.source}: filters: {name}: its options cannot be applied to stored scores; change its bounds, "
+                "or make the pairs again with `medim run` in a folder of their own."
+            )

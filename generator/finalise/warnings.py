@@ -70,10 +70,13 @@ def _unbounded(calibration: Mapping[str, Calibration]) -> Iterator[str]:
 def _missing(plan: Plan, view: DataView) -> Iterator[str]:
     """Pairs that should be there and are not."""
     again = any(section.action == "regenerate" for section in plan.spec.filters)
-    if again and view.places < plan.planned:
+    quotas = plan.spec.balance.quotas if plan.spec.balance else ()
+    # Where quotas say how many pairs are wanted, a planned pair of its own is not asked for.
+    wanted = again and all(quota.kept is None for quota in quotas)
+    if wanted and view.places < plan.planned:
         yield (
-            f"{view.places} of {plan.planned} planned pairs have a pair in their place; the others were dropped, left "
-            "out, given up, quarantined, or beyond the budget"
+            f"data/ lacks {plan.planned - view.places} of {plan.planned} planned pairs: every try at them was dropped, "
+            "left out or quarantined, or the budget ended"
         )
     if view.rows == 0:
         yield "data/ is empty: every pair was dropped, left out or quarantined"

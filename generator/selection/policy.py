@@ -128,7 +128,7 @@ class ViewPolicy:
         """Why the pair agrees no better than mismatched pairs of its domain; empty where it does, or none can tell."""
         calibration = self.calibration.get(domain)
         bound = None if calibration is None else calibration.bound
-        return Threshold(name=f"{AGREEMENT} of wrong pairs", below=bound).reasons(scores[AGREEMENT])
+        return Threshold(name=f"{AGREEMENT} that mismatched pairs reach", below=bound).reasons(scores[AGREEMENT])
 
 
 def view_policy(spec: GenerateSpec, controls: Iterable[Mapping[str, Any]], *, redecide: bool = False) -> ViewPolicy:

@@ -100,6 +100,25 @@ def test_words_that_were_not_counted_cannot_be_added_afterwards(finished):
         refilter(finished.output.dir, other(finished, filters=rules))
 
 
+def test_a_plugin_that_would_score_otherwise_is_refused(tmp_path, monkeypatch):
+    info = tmp_path / "lengths-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lengths\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[medim_forge.filters]\nx_length = plugin_of_lengths:judge\n")
+    source = "def judge(options):\n    return lambda pair: options['scale'] * len(pair.report)\n"
+    (tmp_path / "plugin_of_lengths.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def job(scale, **bounds):
+        rules = [{"name": "x_length", "options": {"scale": scale}, **bounds}]
+        return toy_job(tmp_path, tmp_path / "weights", filters=rules)
+
+    spec = made(job(1))
+    with pytest.raises(SpecError, match="x_length: its options cannot be applied to stored scores; change its bounds"):
+        refilter(spec.output.dir, job(2, drop_above=1))
+    assert refilter(spec.output.dir, job(1, drop_above=1)).data_rows == 0
+
+
 def test_an_unfinished_dataset_is_refused(finished):
     (Path(finished.output.dir) / SUCCESS).unlink()
     with pytest.raises(StoreError, match="is not finished"):

@@ -60,4 +60,4 @@ def test_a_reason_names_its_filter():
     assert filter_of("agreement<0.5") == "agreement"
     assert filter_of("std>3") == "std"
     assert filter_of("fluency is NaN") == "fluency"
-    assert filter_of("agreement of wrong pairs<0.1") == "agreement"
+    assert filter_of("agreement that mismatched pairs reach<0.1") == "agreement"

@@ -190,7 +190,7 @@ def test_a_place_that_nothing_can_fill_is_given_up_after_its_tries(tmp_path):
     result = run(spec)
     assert (result.counts.pairs, result.data_rows) == (4 + 4, 3)
     assert result.rounds == 2
-    assert result.warnings[0].startswith("3 of 4 planned pairs have a pair in their place")
+    assert result.warnings[0].startswith("data/ lacks 1 of 4 planned pairs")
 
 
 def test_a_place_holds_one_pair_even_where_a_batch_of_tries_gives_several(tmp_path):
@@ -258,7 +258,7 @@ def test_the_census_is_that_of_the_data_view_whatever_the_policy(tmp_path):
     store = store_at(spec.output.dir)
     manifest = read_manifest(store)
     assert {one.split("<")[0].split(">")[0] for one in manifest["left_out"]} >= {
-        "agreement of wrong pairs",
+        "agreement that mismatched pairs reach",
         "near_duplicates",
         "label no_finding has its 2",
     }

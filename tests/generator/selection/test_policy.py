@@ -46,7 +46,7 @@ def test_pairs_that_agree_no_better_than_wrong_ones_are_left_out_of_the_dataset(
     found = view(tmp_path, spec, 1)
     assert (found.rows, found.left_out) == (4, 16)
     (reason,) = found.reasons
-    assert reason.startswith("agreement of wrong pairs<0.85")
+    assert reason.startswith("agreement that mismatched pairs reach<0.85")
 
 
 def test_near_copies_of_other_shards_are_left_out_where_the_job_asks_for_it(tmp_path):

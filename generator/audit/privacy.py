@@ -7,7 +7,7 @@ holdout of the same kind, not trained on, says how near a record is that was not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from medim_forge.generator.audit.nearest_records import (
     known_ngrams,
     longest_copy,
 )
-from medim_forge.generator.dataset import open_dataset
+from medim_forge.generator.dataset import Dataset, open_dataset
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.finalise import finalise_again, read_manifest, standing_rules
 from medim_forge.generator.finalise.privacy_note import Copy, Privacy, write_privacy
@@ -72,7 +72,7 @@ def assess(
         image_threshold=None if apart is None else round(float(np.quantile(apart.nearest, LEVEL, method="lower")), 6),
         median_distance=_median(found.nearest),
         median_ratio=_median(found.ratio),
-        closer_than_holdout=_closer(found, dataset.images(), held),
+        closer_than_holdout=_closer(dataset, records, held),
         copied_reports=int(reports.sum()),
         report_threshold=stretch,
         copied_pairs=tuple(
@@ -149,12 +149,28 @@ def _median(values: NDArray[np.float32]) -> float:
     return round(float(np.median(values)), 6) if len(values) else 0.0
 
 
-def _closer(found: Distances, images: Iterator[NDArray[np.uint8]], held: Sequence[GivenPair]) -> float | None:
-    """The share of images that are closer to the reference than to the held-out records; None without those."""
+def _closer(dataset: Dataset, records: Sequence[GivenPair], held: Sequence[GivenPair]) -> float | None:
+    """The share of images that are closer to the reference than to the held-out records; None without those.
+
+    The closest of many records is closer than the closest of few, so as many are compared on both sides: of the larger
+    one those that a fixed seed draws. An image that is as close to both counts half.
+    """
     if not held:
         return None
-    other = Reference(record.pixels for record in held).distances(images)
-    return round(float((found.nearest < other.nearest).mean()), 6) if len(found.nearest) else 0.0
+    size = min(len(records), len(held))
+    to_reference, to_holdout = (
+        Reference(record.pixels for record in _drawn(side, size)).distances(dataset.images()).nearest
+        for side in (records, held)
+    )
+    if not len(to_reference):
+        return 0.0
+    return round(float((to_reference < to_holdout).mean() + (to_reference == to_holdout).mean() / 2), 6)
+
+
+def _drawn(side: Sequence[GivenPair], size: int) -> list[GivenPair]:
+    """So many of the records, in order, the same ones each time."""
+    chosen = np.random.default_rng(0).permutation(len(side))[:size]
+    return [side[place] for place in sorted(chosen.tolist())]
 
 
 def record_privacy(out: Path | str | Store, result: Privacy) -> None:

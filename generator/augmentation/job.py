@@ -64,6 +64,8 @@ def run(spec: AugmentSpec, *, local: bool = False, on_event: OnEvent = ignore) -
     synthetic = synthetic_set(spec, made_dataset(spec, local, on_event))
     test = evaluation_set(spec)
     progress.say(f"{len(synthetic)} synthetic pairs, {len(test)} test pairs")
+    if alike := shared(synthetic, test):
+        progress.say(f"warning: {alike} synthetic pairs show test images, so they cannot be judged by them")
     predicted = predictions(spec, synthetic, test, progress)
     comparison = Comparison.of(FINDINGS[spec.domain], test.labels, predicted, draws=spec.bootstrap, seed=spec.seed)
     store = store_at(out)
@@ -156,6 +158,12 @@ def predictions(
     return {arm: (sizes[arm], np.stack(predicted)) for arm, predicted in made.items()}
 
 
+def shared(synthetic: LabelledSet, test: LabelledSet) -> int:
+    """How many synthetic images are test images too, as the classifier sees them."""
+    known = {row.tobytes() for row in test.features}
+    return sum(row.tobytes() in known for row in synthetic.features)
+
+
 def facts(spec: AugmentSpec, synthetic: LabelledSet, test: LabelledSet) -> list[str]:
     """What the summary says about the comparison."""
     names = FINDINGS[spec.domain]
@@ -163,7 +171,10 @@ def facts(spec: AugmentSpec, synthetic: LabelledSet, test: LabelledSet) -> list[
     kind = "finished dataset" if spec.synthetic.generate is None else "dataset made by this job"
     shift = ", ".join(f"{name} {value:g}" for name, value in spec.real.shift.model_dump().items())
     classifier = spec.classifier
+    alike = shared(synthetic, test)
+    warnings = [f"**{alike} synthetic pairs show test images: what follows is worth nothing**"] if alike else []
     return [
+        *warnings,
         f"domain {spec.domain}; {spec.seeds} repetitions of {spec.real.pairs} real pairs each, {len(test)} test pairs",
         f"real images: phantoms of seeds the checkpoint never saw, acquired differently ({shift})",
         f"synthetic images: {len(synthetic)} pairs of a {kind}, labelled by what their reports say: {shares}",

@@ -23,6 +23,9 @@ TITLES: Mapping[Arm, str] = {
     "real_duplicated": "real, duplicated",
 }
 REFERENCES: tuple[Arm, ...] = ("real", "real_duplicated")
+# Fewer of either give intervals that are too narrow to be believed.
+LEAST_REPETITIONS, LEAST_TEST_PAIRS = 4, 100
+ON_PHANTOMS = "Here real images are phantoms that were acquired differently, not images of patients."
 CSV_COLUMNS = ("arm", "train_pairs", "measure", "versus", "value", "low", "high")
 
 
@@ -145,25 +148,39 @@ def shown(estimate: Estimate | None, *, signed: bool) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """One sentence by a fixed rule: a difference counts when its 95 % interval lies on one side of 0.
+    """What was found, by a fixed rule, and on what kind of data.
 
-    Synthetic pairs help when they beat every reference at hand (real only, duplicated real), and hurt when they lose to
-    any of them.
+    Synthetic pairs help when the 95 % intervals of their gains over every reference at hand (real only, duplicated
+    real) lie above 0, and hurt when all of them lie below. Neither is said where the mismatched pairs do the same, or
+    where there are too few repetitions or test pairs.
     """
     if "real_synthetic" not in comparison.arms:
         alone = shown(comparison.macro("real"), signed=False)
-        return f"No arm holds synthetic pairs; real pairs alone score a macro F1 of {alone}."
+        return f"No arm holds synthetic pairs; real pairs alone score a macro F1 of {alone}. {ON_PHANTOMS}"
     references = [arm for arm in REFERENCES if arm in comparison.arms]
     gains = {arm: comparison.gain("real_synthetic", arm).macro() for arm in references}
-    if all(gain.low > 0 for gain in gains.values()):
-        finding = "Synthetic pairs help"
-    elif any(gain.high < 0 for gain in gains.values()):
-        finding = "Synthetic pairs hurt"
-    else:
-        finding = "Synthetic pairs make no clear difference"
     listed = ", ".join(f"{shown(gain, signed=True)} against {TITLES[arm]}" for arm, gain in gains.items())
     reached = shown(comparison.macro("real_synthetic"), signed=False)
-    return f"{finding}: macro F1 {reached}, {listed}{shuffled_clause(comparison)}."
+    found = finding(comparison, list(gains.values()))
+    return f"Synthetic pairs {found}: macro F1 {reached}, {listed}{shuffled_clause(comparison)}. {ON_PHANTOMS}"
+
+
+def finding(comparison: Comparison, gains: Sequence[Estimate]) -> str:
+    """What synthetic pairs do, in words, by their gains over the references."""
+    repetitions, test_pairs = comparison.arms["real_synthetic"].predicted.shape[:2]
+    if repetitions < LEAST_REPETITIONS or test_pairs < LEAST_TEST_PAIRS:
+        return (
+            f"are not judged, because {repetitions} repetitions and {test_pairs} test pairs are too few "
+            f"({LEAST_REPETITIONS} and {LEAST_TEST_PAIRS} at least)"
+        )
+    helps, hurts = all(gain.low > 0 for gain in gains), all(gain.high < 0 for gain in gains)
+    if not helps and not hurts:
+        return "make no clear difference"
+    if "real_shuffled" in comparison.arms:
+        paired = comparison.gain("real_synthetic", "real_shuffled").macro()
+        if paired.low <= 0 <= paired.high or (helps and paired.high < 0):
+            return "make no difference that their pairing explains, because mismatched ones do the same"
+    return "help" if helps else "hurt"
 
 
 def shuffled_clause(comparison: Comparison) -> str:

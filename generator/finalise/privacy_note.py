@@ -44,8 +44,8 @@ class Privacy:
         copied_images: pairs whose image counts as a copy.
         image_threshold: distance under which it does; None without a holdout, where the ratio to the next record says.
         median_distance, median_ratio: of the pairs' images, to the closest record and relative to the next.
-        closer_than_holdout: share of pairs closer to the reference than to the holdout; one half is what chance gives
-            when both are of one size; None without a holdout.
+        closer_than_holdout: share of pairs closer to the reference than to the holdout, as many records of each; one
+            half is what chance gives; None without a holdout.
         copied_reports: pairs whose report holds a longer verbatim stretch than the threshold.
         report_threshold: words.
         copied_pairs: the first thousand pairs that count as copies.

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from medim_forge.generator.audit import privacy
 from medim_forge.generator.audit.nearest_records import (
     Reference,
     copied,
@@ -21,9 +22,11 @@ from medim_forge.generator.audit.nearest_records import (
 from medim_forge.generator.audit.privacy import assess, record_privacy
 from medim_forge.generator.audit.verify import inspect
 from medim_forge.generator.cli.text import privacy_text
+from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.finalise.privacy_note import NGRAM, PRIVACY
 from medim_forge.generator.finalise.refilter import refilter
+from medim_forge.generator.inputs.pairs import GivenPair
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.store.places import store_at
 from tests.doubles.pairs import (
@@ -105,6 +108,18 @@ def test_a_holdout_that_is_part_of_the_reference_is_left_out_or_refused(tmp_path
     assert [warning.split()[0] for warning in found.warnings] == ["4", "3"]
     assert "warning: 4 held-out records are in the reference too" in privacy_text(found)
     assert [(copy.record, copy.image) for copy in found.copied_pairs if copy.image] == [(n, True) for n in range(4)]
+
+
+def test_a_larger_reference_is_not_closer_for_its_size(tmp_path):
+    """Of two random halves of one kind the share is about one half, whichever is larger."""
+    finished(tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    drawn = [GivenPair(row=seed, pixels=draw("chest_xray", seed).image, report=None) for seed in range(9000, 9240)]
+    few, many = drawn[:40], drawn[40:]
+    shares = [privacy._closer(dataset, many, few), privacy._closer(dataset, few, many)]
+    assert all(0.1 < share < 0.9 for share in shares)
+    assert sum(shares) == pytest.approx(1)
+    assert privacy._closer(dataset, few, []) is None
 
 
 def test_the_longest_verbatim_stretch_is_counted_in_words():

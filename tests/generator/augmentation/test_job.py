@@ -117,8 +117,12 @@ def test_a_run_writes_tables_plot_and_verdict_and_the_same_bytes_again(tmp_path,
 
 def test_a_finished_experiment_is_left_as_it_is(tmp_path, monkeypatch):
     phantoms_as_synthetic(monkeypatch)
+    monkeypatch.setattr(augment, "shared", lambda synthetic, test: 5)
     spec = a_spec(tmp_path / "out")
-    out = augment.run(spec)
+    events = []
+    out = augment.run(spec, on_event=events.append)
+    assert any(event.message.startswith("warning: 5 synthetic pairs show test images") for event in events)
+    assert "**5 synthetic pairs show test images" in (out / "summary.md").read_text()
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     monkeypatch.setattr(augment, "synthetic_set", None)
     assert augment.run(spec) == out
@@ -229,6 +233,7 @@ def comparison(**error_by_arm):
         (0.3, 0.2, "hurt"),
         (0.2, 0.2, "make no clear difference"),
         (0.15, 0.15, "make no clear difference"),
+        (0.2, 0.15, "make no clear difference"),
     ],
 )
 def test_the_verdict_follows_the_intervals(synthetic, duplicated, said):
@@ -240,6 +245,27 @@ def test_the_verdict_follows_the_intervals(synthetic, duplicated, said):
 def test_shuffled_reports_that_do_as_well_are_said_so():
     made = comparison(real=0.2, real_synthetic=0.1, real_shuffled=0.1)
     assert "their pairing cannot be shown to matter" in verdict(made)
+    assert verdict(made).startswith("Synthetic pairs make no difference that their pairing explains")
+    assert "not images of patients" in verdict(made)
+    made = comparison(real=0.1, real_synthetic=0.3, real_shuffled=0.3)
+    assert verdict(made).startswith("Synthetic pairs make no difference that their pairing explains")
+
+
+@pytest.mark.parametrize(("repetitions", "items"), [(2, 400), (4, 60)])
+def test_few_repetitions_or_test_pairs_are_not_judged(repetitions, items):
+    random = np.random.default_rng(0)
+    true = random.random((items, 3)) < 0.4
+    noise = random.random((repetitions, items, 3))
+    predicted = {arm: (100, true ^ (noise < error)) for arm, error in (("real", 0.4), ("real_synthetic", 0.0))}
+    made = Comparison.of(("a", "b", "c"), true, predicted, draws=200, seed=0)
+    said = f"Synthetic pairs are not judged, because {repetitions} repetitions and {items} test pairs are too few"
+    assert verdict(made).startswith(said)
+
+
+def test_synthetic_pairs_that_are_test_images_are_counted():
+    test = numbered(40)
+    assert augment.shared(numbered(30, first=100), test) == 0
+    assert augment.shared(numbered(30, first=35), test) == 5
 
 
 def test_without_synthetic_pairs_the_verdict_says_so():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from medim_forge.model import conventions
 from medim_forge.model.conventions import Conventions
+from medim_forge.model.folders import CheckpointError
 from medim_forge.model.layout import Codebook, ReportIds, TokenLayout
 
 # A field that a config.json may leave out, and does where it has its default.
@@ -137,6 +139,19 @@ class MedimConfig:
         config = _build(MedimConfig, raw, where)
         assert isinstance(config, MedimConfig)
         return config
+
+
+def read_config(folder: Path) -> MedimConfig:
+    """The sizes that a checkpoint folder states.
+
+    Raises:
+        CheckpointError: there is no config.json.
+        ConfigError: it does not describe a model.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    return MedimConfig.from_json(path.read_text(encoding="utf-8"), where=str(path))
 
 
 def _plain(value: Any) -> Any:

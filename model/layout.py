@@ -1,6 +1,7 @@
 """TokenLayout: every vocabulary range, slot, offset and read-shift of the joint sequence; they live nowhere else.
 
 The sampler's state is `[report | image]`; the network reads `[boi] image [eoi] conditioning report [eos]`.
+Free of torch until ids become tensors, so that plans can ask.
 Legend: B batch, I image slots, T report slots, S = T + I state slots, C conditioning ids, L = I + T + C + 3 sequence,
 V vocabulary.
 Source: medim-spec section 3 (official MeDiM at commit ce1ea99).
@@ -11,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ABSENT = -1
 
@@ -163,6 +165,8 @@ class TokenLayout:
         Returns:
             ids_BL int64 and visible_BL bool: report slots that hold `pad_id` are invisible as keys.
         """
+        import torch
+
         report_BT, image_BI = state_BS[:, : self.report_slots], state_BS[:, self.report_slots :]
         if conditioning_BC is None:
             conditioning_BC = state_BS.new_zeros((state_BS.shape[0], 0))
@@ -189,12 +193,16 @@ class TokenLayout:
 
     def read_positions(self, conditioning: int = 0) -> Tensor:
         """Positions [S] whose outputs are the logits of the state slots, in state order."""
+        import torch
+
         image = torch.arange(self.image_slots) + 1 + self.image_read_shift
         report = torch.arange(self.report_slots) + self.image_slots + 2 + conditioning + self.report_read_shift
         return torch.cat([report, image])
 
     def read_positions_of(self, conditioning_BC: Tensor) -> Tensor:
         """Positions [B, S] as `read_positions` has them, for rows with `ABSENT` conditioning ids too."""
+        import torch
+
         rows = [self.read_positions(count) for count in (conditioning_BC != ABSENT).sum(1).tolist()]
         return torch.stack(rows).to(conditioning_BC.device)
 
@@ -203,6 +211,8 @@ class TokenLayout:
 
         Frame ids, pad, bos, the end and MASK are never chosen for a report slot: the end is drawn on its own.
         """
+        import torch
+
         for own in self.report_ids:
             if own.domain == domain:
                 return torch.tensor(own.ids), torch.arange(*self.code_range(domain))
@@ -210,5 +220,7 @@ class TokenLayout:
 
     def report_content(self) -> Tensor:
         """Ids [V] that reports are made of, ascending: a given report is not bound to the sentences of its domain."""
+        import torch
+
         banned = {self.pad_id, self.bos_id, self.boi_id, self.eoi_id, self.eos_id, self.end_id, *self.unused_ids}
         return torch.tensor([i for i in range(self.report_vocab) if i not in banned])

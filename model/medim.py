@@ -19,6 +19,7 @@ from medim_forge.model.cost import MASK_RATIOS
 from medim_forge.model.familiarity import with_novelty
 from medim_forge.model.layout import LayoutError
 from medim_forge.model.network import Conditioned, RowCache, Vqgan, conditioning_ids, stated_size, to_pixels, to_uint8
+from medim_forge.model.reports import ReportSlots
 from medim_forge.model.sampling import (
     Batch,
     CounterDraws,
@@ -31,7 +32,6 @@ from medim_forge.model.sampling import (
     sample_official,
 )
 from medim_forge.model.scoring import Scorer, Scores, by_sentence
-from medim_forge.model.text import TextError
 from medim_forge.model.values import Given, Made
 
 
@@ -44,7 +44,7 @@ class Medim:
 
     def __init__(self, parts: checkpoint.Checkpoint) -> None:
         self.config, self.layout = parts.config, parts.config.layout
-        self.text = parts.text
+        self.text, self._reports = parts.text, ReportSlots(parts.config, parts.text)
         self._backbone, self._tokenizers = parts.backbone, parts.image_tokenizers
         self.device = parts.backbone.embed_tokens.weight.device
         self._read = self.layout.read_positions().to(self.device)
@@ -121,23 +121,9 @@ class Medim:
             official: whether long reports are treated as the checkpoint's conventions say.
 
         Raises:
-            TextError: it does not fit the report slots, or has characters the tokenizer lacks.
+            TextError: as `medim_forge.model.reports.ReportSlots.ids`.
         """
-        slots = self.layout.report_slots
-        ids = self.text.encode(text)
-        # The end of a report takes a slot, and what is sampled behind a prompt at least one.
-        room = slots - (self.layout.end_id is not None) - (not whole)
-        if whole and official and self.config.conventions.long_reports == "truncated":
-            ids = ids[:room]
-        if len(ids) > room:
-            raise TextError(
-                f"{'report' if whole else 'prompt'} of {len(ids)} ids does not fit the {slots} report slots "
-                f"(at most {room}): {text!r}; shorten it"
-            )
-        if whole:
-            ids = [*ids, *([self.layout.end_id] if self.layout.end_id is not None else [])]
-            ids += [self.layout.pad_id] * (slots - len(ids))
-        return ids
+        return self._reports.ids(text, whole=whole, official=official)
 
     def initial_state(self, given: Given, *, official: bool = False) -> Tensor:
         """The state [S] that sampling starts from: what is given, MASK elsewhere.

@@ -2,19 +2,20 @@
 
 The embedded checkpoint's pieces are whole sentences of its training reports, then their words, then characters, found
 by a Unigram model's best segmentation: text it was trained on costs one id per sentence, any other ASCII text still
-has an encoding. Official checkpoints bring their own tokenizer in the same format.
+has an encoding. Official checkpoints bring their own tokenizer in the same format. Free
+of torch, so that plans can ask.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<boi>", "<eoi>", "<eos>", "<unk>")
 BOS_ID, UNK_ID = 1, 6
@@ -45,24 +46,28 @@ class TextRules:
 
 
 class ReportTokenizer:
-    """Text <-> ids, over a transformers fast tokenizer.
+    """Text <-> ids.
 
     Args:
-        fast: the tokenizer; bos is added here, not by its post-processor.
+        backend: the tokenizer; bos is added here, not by its post-processor.
         rules: what its special tokens are.
+
+    Raises:
+        TextError: it lacks one of them.
     """
 
-    def __init__(self, fast: PreTrainedTokenizerFast, rules: TextRules | None = None) -> None:
-        self._fast, self._rules = fast, rules or TextRules()
-        known = fast.get_vocab()
+    def __init__(self, backend: Tokenizer, rules: TextRules | None = None) -> None:
+        self._backend, self._rules = backend, rules or TextRules()
+        known = backend.get_vocab()
         if absent := [token for token in self._rules.specials if token not in known]:
             raise TextError(f"the report tokenizer lacks the special tokens {', '.join(absent)}")
+        _mark_specials(backend, self._rules)
         self._specials = {known[token]: token for token in self._rules.specials}
         self._bos, self._unknown = known[self._rules.bos], known[self._rules.unknown]
 
     def __len__(self) -> int:
         """Number of ids, specials included."""
-        return len(self._fast)
+        return int(self._backend.get_vocab_size())
 
     def encode(self, text: str) -> list[int]:
         """Ids of the text, bos first, no end.
@@ -70,19 +75,43 @@ class ReportTokenizer:
         Raises:
             TextError: a character has no id, or the text spells out a special id; the message shows it.
         """
-        ids: list[int] = self._fast.encode(text, add_special_tokens=False)
+        ids = self._pieces(text)
         if reserved := [token for token in self._rules.specials if token in text]:
             raise TextError(f"report text {text!r} spells out {reserved[0]}, which is no text; leave it out")
         if self._unknown in ids:
-            unknown = sorted(
-                char for char in set(text) if self._unknown in self._fast.encode(char, add_special_tokens=False)
-            )
             raise TextError(
-                f"report text {text!r} holds characters this tokenizer does not know: {unknown}; write them in ASCII"
+                f"report text {text!r} holds characters this tokenizer does not know: {self.unknown(text)}; write them "
+                "in ASCII"
             )
         if reserved := [self._specials[i] for i in ids if i in self._specials]:
             raise TextError(f"report text {text!r} spells out {reserved[0]}, which is no text; leave it out")
         return [self._bos, *ids]
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Ids of words that a report begins with, bos first: the report that goes on behind them shows the same words.
+
+        Raises:
+            TextError: as `encode`, or the ids do not come back as the text; the message shows what differs.
+        """
+        ids = self.encode(text)
+        back = self.decode(ids[1:])
+        if back != text:
+            changed = sorted(set(text) - set(back))
+            shown = f"characters {changed} change" if changed else "white space changes"
+            raise TextError(
+                f"prompt {text!r} comes back from this tokenizer as {back!r}: {shown}; write it with plain characters "
+                "and single blanks"
+            )
+        return ids
+
+    def unknown(self, text: str) -> list[str]:
+        """The characters of the text that have no id, sorted."""
+        return sorted(char for char in set(text) if self._unknown in self._pieces(char))
+
+    def _pieces(self, text: str) -> list[int]:
+        """Ids of the text alone."""
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids: specials are left out, or kept where the rules say so; ids beyond the tokenizer are no text.
@@ -91,18 +120,16 @@ class ReportTokenizer:
         """
         kept = [i for i in ids if i < len(self)]
         if self._rules.special_text == "kept":
-            text = self._fast.decode(kept, skip_special_tokens=False)
-            assert isinstance(text, str)
+            text: str = self._backend.decode(kept, skip_special_tokens=False)
             for removed in self._rules.removed_text:
                 text = text.replace(removed, "")
             return text
-        text = self._fast.decode([i for i in kept if i not in self._specials], skip_special_tokens=True)
-        assert isinstance(text, str)
+        text = self._backend.decode([i for i in kept if i not in self._specials], skip_special_tokens=True)
         return text.strip()
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
-        path.write_text(self._fast.backend_tokenizer.to_str(pretty=False) + "\n", encoding="utf-8")
+        path.write_text(self._backend.to_str(pretty=False) + "\n", encoding="utf-8")
 
     @staticmethod
     def load(path: Path, rules: TextRules | None = None) -> ReportTokenizer:
@@ -126,23 +153,15 @@ class ReportTokenizer:
         rules = rules or TextRules()
         if absent := [token for token in rules.specials if backend.token_to_id(token) is None]:
             raise TextError(f"{path} lacks the special tokens {', '.join(absent)}")
-        return ReportTokenizer(fast_tokenizer(backend, rules), rules)
+        return ReportTokenizer(backend, rules)
 
 
-def fast_tokenizer(backend: object, rules: TextRules) -> PreTrainedTokenizerFast:
-    """The transformers tokenizer over a backend that has all special tokens of the rules."""
-    from transformers import PreTrainedTokenizerFast
+def _mark_specials(backend: Tokenizer, rules: TextRules) -> None:
+    """The tokenizer knows which of its pieces are no text."""
+    from tokenizers import AddedToken
 
-    # The class ships without types.
-    build: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
-    return build(
-        tokenizer_object=backend,
-        pad_token=rules.pad,
-        bos_token=rules.bos,
-        eos_token=rules.end,
-        unk_token=rules.unknown,
-        clean_up_tokenization_spaces=False,
-    )
+    names = (rules.pad, rules.bos, rules.end, rules.unknown)
+    backend.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in names])
 
 
 def build_report_tokenizer(openings: Sequence[str], sentences: Sequence[str]) -> ReportTokenizer:
@@ -152,7 +171,7 @@ def build_report_tokenizer(openings: Sequence[str], sentences: Sequence[str]) ->
         openings: first sentences of reports.
         sentences: every other sentence; in a report each is preceded by one space.
     """
-    from tokenizers import Tokenizer, decoders, models
+    from tokenizers import Tokenizer, decoders, models, processors
 
     words = sorted({word for sentence in (*openings, *sentences) for word in sentence.split()})
     ranked: list[tuple[str, float]] = [(piece, -1e4) for piece in SPECIALS]
@@ -165,4 +184,5 @@ def build_report_tokenizer(openings: Sequence[str], sentences: Sequence[str]) ->
         raise TextError("pieces are not unique")
     backend = Tokenizer(models.Unigram(vocab, unk_id=UNK_ID, byte_fallback=False))
     backend.decoder = decoders.Fuse()
-    return ReportTokenizer(fast_tokenizer(backend, TextRules()))
+    backend.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
+    return ReportTokenizer(backend)

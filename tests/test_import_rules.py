@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room is a file or a folder of the package. Later rooms may import earlier ones, never the other way round.
 ORDER = {
     "model": (
-        *("cost", "folders", "values", "familiarity", "layout", "text", "conventions", "config"),
+        *("cost", "folders", "values", "familiarity", "layout", "text", "conventions", "config", "reports"),
         *("sampling", "network", "loss", "scoring", "checkpoint", "medim", "convert"),
     ),
     "generator": (
@@ -49,7 +49,7 @@ LIBRARIES = {
     "symspellpy": ("generator/filters/lexicon.py",),
     "pydantic_core": ("generator/jobspec/",),
 }
-MODEL_NEEDS = {"medim_forge", "torch", "numpy", "safetensors", "transformers", "tokenizers"}
+MODEL_NEEDS = {"medim_forge", "torch", "numpy", "safetensors", "tokenizers"}
 STANDARD_FOR_FILTERS = {
     "__future__", "collections", "dataclasses", "difflib", "functools", "hashlib", "itertools", "math", "re", "typing",
     "unicodedata",
@@ -154,7 +154,7 @@ def library_rule(one: Import) -> bool:
 
 
 def model_rule(one: Import) -> bool:
-    """`model/` runs where torch, numpy, safetensors and transformers are, and nothing else of ours."""
+    """`model/` runs where torch, numpy, safetensors and tokenizers are, and nothing else of ours."""
     return one.library in MODEL_NEEDS | sys.stdlib_module_names | {""}
 
 

@@ -10,6 +10,7 @@ from medim_forge.generator.files import is_url
 from medim_forge.generator.jobspec import GenerateSpec, JobSpec, to_yaml
 from medim_forge.generator.plan import make_plan
 from medim_forge.generator.plan.cost import Cost, estimate, uses_gpu
+from medim_forge.generator.plan.wording import check_words
 
 # What these rooms import takes seconds, and `medim plan` starts at once.
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def plan_text(spec: GenerateSpec) -> str:
         *balance_rows(spec, cost.hours / made.pairs),
         ("shards", f"{made.shards:,} of {compute.pairs_per_shard} pairs"),
         ("replicas", f"{compute.replicas}, each {device}"),
+        *(("warning", line) for line in check_words(spec)),
         ("estimate", f"{cost_text(cost)} (by FLOPs; `medim preview` measures)"),
         ("output", f"{spec.output.dir} (nothing was written)"),
     ]

@@ -13,6 +13,7 @@ from medim_forge.generator.files import is_url
 from medim_forge.generator.finalise import finalise, manifest_counts, read_manifest, standing_rules
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
+from medim_forge.generator.plan.wording import check_words
 from medim_forge.generator.records import Counts, ReplicaFacts
 from medim_forge.generator.selection import Growth
 from medim_forge.generator.shards import Parts, Schedule, WorkerSetup
@@ -70,9 +71,13 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     store = store_at(place if is_url(place) else Path(place).absolute())
     plan = make_plan(spec)
     facts: ReplicaFacts = imported(parts.facts)(spec)
+    # Only our own replica reads a checkpoint of ours.
+    warned = check_words(spec) if parts.replica == Parts().replica else ()
     claim_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
     growth, progress = Growth(store, plan), Progress(plan.shards, plan.pairs, on_event)
+    for line in warned:
+        progress.report("note", f"warning: {line}")
     done = _count_committed(store, growth, facts, progress)
     growth.report_to(progress)
     missing = [index for index in range(growth.plan.shards) if index not in done]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from medim_forge.generator.errors import InputError, SpecError
@@ -34,6 +35,21 @@ def digest_inputs(spec: GenerateSpec) -> dict[str, str]:
     """
     found = {} if spec.inputs is None else digests(_open(spec).files)
     return found | vocabulary_sha256(spec)
+
+
+def given_reports(spec: GenerateSpec, most: int) -> Iterator[tuple[int, str | None]]:
+    """Row number and report of the first rows of the inputs; None where there is none that can be read.
+
+    Args:
+        spec: a job that takes reports.
+        most: how many rows at most.
+    """
+    rows = _open(spec)
+    for row in range(min(most, len(rows))):
+        try:
+            yield row, rows.report(row)
+        except InputError:
+            yield row, None
 
 
 def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantined]]:

@@ -8,15 +8,13 @@ from typing import cast
 
 import torch
 
-from medim_forge.generator.errors import ReplicaError, SpecError
+from medim_forge.generator.errors import ReplicaError
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.origins import LearnedFrom
-from medim_forge.generator.plan.prompts import compose
 from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.replica.replica import MedimReplica
 from medim_forge.model import checkpoint
 from medim_forge.model.config import ConfigError
-from medim_forge.model.layout import LayoutError
 from medim_forge.model.medim import Medim
 from medim_forge.model.text import TextError
 
@@ -63,7 +61,6 @@ def load_replica(spec: GenerateSpec) -> MedimReplica:
         )
     except (checkpoint.CheckpointError, ConfigError, TextError) as error:
         raise ReplicaError(f"model.checkpoint: {error}") from error
-    _check_prompts(spec, model)
     return MedimReplica(model, spec, checkpoint_facts(spec))
 
 
@@ -76,16 +73,3 @@ def _device(spec: GenerateSpec) -> str:
 def _device_name(device: str) -> str:
     # The driver of a cluster may lack the GPU that its replicas have.
     return torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else device
-
-
-def _check_prompts(spec: GenerateSpec, model: Medim) -> None:
-    for index, section in enumerate(spec.prompts):
-        try:
-            model.tokenizer_of(section.domain)
-            text = compose(section, 0).text
-            if spec.sampling.mode == "official":
-                text = model.config.conventions.prompt(text)
-            if text:
-                model.report_ids(text, whole=False)
-        except (TextError, LayoutError) as error:
-            raise SpecError(f"{spec.source}: prompts[{index}]: {error}") from error

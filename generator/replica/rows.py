@@ -60,7 +60,9 @@ def pair_of(request: PairRequest, given: Given, made: Made) -> Pair:
     """The pair that was made of a request."""
     visible = given.report if given.report is not None else given.opening
     # A report that keeps its special tokens begins with one.
-    prompt_chars = made.report.find(visible) + len(visible) if visible and visible in made.report else len(visible)
+    start = made.report.find(visible)
+    # Bytes that a report goes on with can spoil the last character of its prompt, which then is not found.
+    prompt_chars = start + len(visible) if start >= 0 else min(len(visible), len(made.report))
     return Pair(
         request=request,
         image=made.image,

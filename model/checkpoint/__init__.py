@@ -4,11 +4,11 @@ from medim_forge.model.checkpoint.folder import (
     Checkpoint,
     learned_from,
     load,
-    read_config,
     save,
     sha256,
     training_data_terms,
 )
+from medim_forge.model.config import read_config
 from medim_forge.model.folders import EMBEDDED, CheckpointError, resolve
 
 __all__ = [

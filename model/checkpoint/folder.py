@@ -26,7 +26,7 @@ from medim_forge.model.checkpoint.tensors import (
     stored_tensors,
     weight_files,
 )
-from medim_forge.model.config import MedimConfig
+from medim_forge.model.config import MedimConfig, read_config
 from medim_forge.model.familiarity import Range, read_ranges, write_ranges
 from medim_forge.model.folders import CheckpointError
 from medim_forge.model.network import Backbone, Vqgan
@@ -67,19 +67,6 @@ def _weight_files(folder: Path, stem: str) -> list[Path]:
         return weight_files(folder, stem)
     except WeightsError as error:
         raise CheckpointError(f"checkpoint {folder}: {error}") from error
-
-
-def read_config(folder: Path) -> MedimConfig:
-    """The sizes that a checkpoint folder states.
-
-    Raises:
-        CheckpointError: there is no config.json.
-        ConfigError: it does not describe a model.
-    """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing")
-    return MedimConfig.from_json(path.read_text(encoding="utf-8"), where=str(path))
 
 
 def sha256(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""`model/` works alone: torch, numpy, safetensors and transformers, and nothing that the generator needs."""
+"""`model/` works alone: torch, numpy, safetensors and tokenizers, and nothing that the generator needs."""
 
 from __future__ import annotations
 

@@ -86,3 +86,14 @@ def test_each_domain_has_its_own_sentences_and_no_special_id():
         assert min(own) >= len(SPECIALS)
         wanted = {i for seed in range(40) for i in TEXT.encode(draw(domain, seed).report)[2:]}
         assert wanted <= set(own)
+
+
+@pytest.mark.parametrize("text", [" The heart", "The heart ", "The heart\u00a0"])
+def test_a_prompt_that_does_not_come_back_is_refused(text):
+    with pytest.raises(TextError, match=r"white space changes|does not know"):
+        TEXT.encode_prompt(text)
+
+
+def test_a_prompt_comes_back_at_the_beginning_of_its_report():
+    ids = TEXT.encode_prompt("The heart is  large")
+    assert TEXT.decode([*ids, *TEXT.encode("No effusion.")[1:]]).startswith("The heart is  large")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -17,19 +17,8 @@ from medim_forge.generator.errors import DrainedError, QuarantineError, ShardErr
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.records import Counts
 from medim_forge.generator.store.protocol import SUCCESS
+from medim_forge.model.folders import EMBEDDED
 from tests.doubles.toy_replica import PARTS, set_faults, toy_job
-
-CONFIG = {
-    "layout": {"report_slots": 24, "image_slots": 144},
-    "backbone": {
-        "hidden_size": 192,
-        "layers": 6,
-        "heads": 3,
-        "kv_heads": 3,
-        "head_dim": 64,
-        "intermediate_size": 384,
-    },
-}
 
 
 @pytest.fixture
@@ -42,7 +31,9 @@ def toy(tmp_path, monkeypatch):
 
     def make(**changes):
         spec = toy_job(tmp_path, **{"date": "2026-11-23", **changes})
-        (tmp_path / "checkpoint" / "config.json").write_text(json.dumps(CONFIG))
+        # What a plan reads of a checkpoint.
+        for name in ("config.json", "tokenizer.json"):
+            shutil.copy(EMBEDDED["phantom"] / name, tmp_path / "checkpoint")
         path = tmp_path / "toy.yaml"
         path.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
         return path, spec

@@ -234,3 +234,15 @@ def test_pairs_are_counted_by_what_they_were_asked_for_in_the_shards_and_in_the_
     counts = {name: (one["judged"], one["kept"], one["data"]) for name, one in found.items()}
     # Pair 5 was dropped, pair 8 is a copy, pair 11 was quarantined.
     assert counts == {"0": (6, 6, 5), "1": (5, 4, 4)}
+
+
+def test_a_prompt_of_which_no_pair_could_be_made_is_in_card_and_manifest(tmp_path):
+    spec = make_spec(prompts=[{"domain": "chest_xray", "pairs": 2}])
+    plan = make_plan(spec)
+    claim_dataset(store_at(tmp_path), spec, plan_record(plan, model_sha256=make_facts().model_sha256, versions={}))
+    commit_shard(tmp_path, spec, 0, [], [make_quarantined(0), make_quarantined(1)])
+    finalise(tmp_path, spec, plan, make_facts())
+    found = {row["name"]: row for row in manifest(tmp_path)["acceptance"] if row["kind"] == "prompt"}
+    assert (found["0"]["judged"], found["0"]["kept"], found["0"]["data"], found["0"]["share"]) == (0, 0, 0, 0.0)
+    assert "| 0 | chest_xray | its opening words | 0 | 0 | 0 | 0.000 |" in (tmp_path / "README.md").read_text()
+    assert "data/ is empty" in manifest(tmp_path)["warnings"][0]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medim_forge.generator.errors import DeviceMemoryError, ReplicaError, RowError, SpecError
+from medim_forge.generator.errors import DeviceMemoryError, ReplicaError, RowError
 from medim_forge.generator.inputs.images import read_image
 from medim_forge.generator.phantoms import OPENING, draw
 from medim_forge.generator.records import PairRequest, Prompt, Shard
@@ -116,17 +116,6 @@ def test_other_weights_are_another_replica(make, tmp_path, tiny_checkpoint):
     assert changed.model_sha256 != facts.model_sha256
     assert list(facts.versions) == sorted(facts.versions, key=lambda name: (name != "python", name))
     assert facts.device == "cpu"
-
-
-def test_a_prompt_longer_than_the_report_slots_names_its_entry(make):
-    prompts = [{"domain": "pathology", "pairs": 1}, {"domain": "chest_xray", "pairs": 1, "text": "zq " * 30}]
-    with pytest.raises(SpecError, match=r"small\.yaml: prompts\[1\]: prompt of \d+ ids does not fit the 24 report"):
-        load_replica(make(prompts=prompts))
-
-
-def test_a_prompt_with_unknown_characters_names_its_entry(make):
-    with pytest.raises(SpecError, match=r"prompts\[0\]: .*does not know: \['é'\]"):
-        load_replica(make(prompts=[{"domain": "chest_xray", "pairs": 1, "text": "Cardiomégalie."}]))
 
 
 def test_official_sampling_is_refused_with_its_reason(make):

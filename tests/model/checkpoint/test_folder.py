@@ -138,7 +138,7 @@ def test_a_given_report_and_a_given_image_are_kept(model):
 
 def test_what_does_not_fit_is_refused(model):
     with pytest.raises(TextError, match="does not fit the 24 report slots"):
-        model.report_ids("x y z " * 20, whole=False)
+        model.report_ids("x y z " * 20 + "x", whole=False)
     with pytest.raises(TextError, match="does not know"):
         model.report_ids("cardiomégalie", whole=False)
     with pytest.raises(LayoutError, match="mammogram"):

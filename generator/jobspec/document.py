@@ -14,9 +14,21 @@ import yaml
 
 from medim_forge.generator.errors import SpecError
 
+_MOST_DIGITS = 100  # of a whole number
+
 
 class _Loader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice, and a key that is no word, and reads numbers in base ten."""
+
+    def fetch_tag(self) -> None:
+        """No value says its own type.
+
+        Raises:
+            yaml.scanner.ScannerError: always, for this is called where a tag begins.
+        """
+        raise yaml.scanner.ScannerError(
+            None, None, "job files take no tags such as !!str; leave it out, and quote what is text", self.get_mark()
+        )
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The mapping of `node`.
@@ -41,6 +53,8 @@ class _Loader(yaml.SafeLoader):
         """
         text = str(node.value).replace("_", "")
         digits = text.lstrip("+-")
+        if len(digits) > _MOST_DIGITS:
+            raise _refused(f"a number of {len(digits)} digits is beyond every range", node)
         if len(digits) > 1 and digits.startswith("0"):
             raise _refused(f"{node.value} begins with 0; write {int(text)}", node)
         return int(text)
@@ -139,6 +153,8 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise SpecError(f"{source}{where}: is not a job file: {error.problem}.") from error
+    except RecursionError as error:
+        raise SpecError(f"{source}: is not a job file: it is nested too deeply.") from error
     except (yaml.YAMLError, ValueError) as error:
         raise SpecError(f"{source}: is not a job file: {error}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):

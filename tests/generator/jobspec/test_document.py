@@ -30,6 +30,10 @@ def test_a_number_is_what_people_take_it_for(text, value):
         ("a: 1\nkey: 2026-13-40", "a.yaml:2:6: .* 2026-13-40 is no date"),
         ("[a, b]: 1", "a.yaml:1:1: .* a key is a list or a mapping; write a word"),
         ("{a: b}: 1", "a.yaml:1:1: .* a key is a list or a mapping"),
+        ("a: 1\nb: !!str 8", "a.yaml:2:4: .* job files take no tags such as !!str; leave it out"),
+        ("a: !!bool maybe", "a.yaml:1:4: .* job files take no tags"),
+        ("a: " + 5000 * "9", "a.yaml:1:4: .* a number of 5000 digits is beyond every range"),
+        ("a: " + 5000 * "[", "a.yaml: is not a job file: it is nested too deeply"),
         ("a: 1\na: 2", "a.yaml:2:1: .* the key a is given twice"),
     ],
 )

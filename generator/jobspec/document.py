@@ -147,12 +147,18 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
         values = yaml.load(content.decode(), Loader=_Loader)  # noqa: S506 - a SafeLoader, stricter on keys
     except UnicodeDecodeError as error:
         raise SpecError(
-            f"{source}: is not UTF-8 text ({error.reason} at byte {error.start}). Give a job file."
+            f"{source}{_place(content[: error.start])}: is not UTF-8 text ({error.reason} at byte {error.start}). Give "
+            "a job file."
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise SpecError(f"{source}{where}: is not a job file: {error.problem}.") from error
+    except yaml.reader.ReaderError as error:
+        where = _place(content.decode()[: error.position].encode())
+        raise SpecError(
+            f"{source}{where}: is not a job file: it holds the control character {error.character!r}."
+        ) from error
     except RecursionError as error:
         raise SpecError(f"{source}: is not a job file: it is nested too deeply.") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -160,3 +166,9 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise SpecError(f"{source}: holds no mapping of keys to values. Start with `kind: generate`.")
     return values
+
+
+def _place(before: bytes) -> str:
+    """Line and column of what follows `before`, as errors name them."""
+    lines = before.decode(errors="replace").split("\n")
+    return f":{len(lines)}:{len(lines[-1]) + 1}"

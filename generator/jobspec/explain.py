@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -91,7 +92,7 @@ def _not_one_of(key: str, details: ErrorDetails) -> str:
 
 def _shown(given: object) -> str:
     """A value as the message repeats it, cut where it is long."""
-    text = repr(given)
+    text = str(given) if isinstance(given, datetime.date) else repr(given)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 

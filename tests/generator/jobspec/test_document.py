@@ -34,12 +34,18 @@ def test_a_number_is_what_people_take_it_for(text, value):
         ("a: !!bool maybe", "a.yaml:1:4: .* job files take no tags"),
         ("a: " + 5000 * "9", "a.yaml:1:4: .* a number of 5000 digits is beyond every range"),
         ("a: " + 5000 * "[", "a.yaml: is not a job file: it is nested too deeply"),
+        ("a: 1\nb: x\0", "a.yaml:2:5: .* holds the control character"),
         ("a: 1\na: 2", "a.yaml:2:1: .* the key a is given twice"),
     ],
 )
 def test_what_would_be_read_as_something_else_is_refused_with_its_place(text, said):
     with pytest.raises(SpecError, match=said):
         parse_yaml(text.encode(), "a.yaml")
+
+
+def test_text_in_another_encoding_is_refused_with_its_place():
+    with pytest.raises(SpecError, match=r"a.yaml:2:5: is not UTF-8 text"):
+        parse_yaml(b"a: 1\nb: x\xff", "a.yaml")
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text() | st.integers() | st.floats(allow_nan=False) | st.booleans()))

@@ -22,6 +22,7 @@ class GivenDicom:
         synthetic: Synthetic Data, `YES` or `NO`; empty where it says nothing.
         identity_removed: Patient Identity Removed, `YES` or `NO`; empty where it says nothing.
         method: how the identity was removed.
+        lossy: Lossy Image Compression, `01` also where its pixels are coded so, or `00`; empty where it says nothing.
     """
 
     sop_class: str
@@ -30,6 +31,7 @@ class GivenDicom:
     synthetic: str = ""
     identity_removed: str = ""
     method: str = ""
+    lossy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

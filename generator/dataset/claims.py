@@ -41,8 +41,8 @@ def headline(provenance: Provenance) -> str:
         given, made = ("images", "reports") if provenance.image == "given" else ("reports", "images")
         people = "may show patients" if provenance.image == "given" else "may be about patients"
         first = (
-            f"The {given} of this dataset were given to the job: they are not synthetic and {people}. Only the {made} "
-            f"are synthetic. Treat the dataset as you treat what was given, and {_NO_DIAGNOSIS}."
+            f"The {given} of this dataset were given to the job, not made by it, and {people}. Only the {made} were "
+            f"generated. Treat the dataset as you treat what was given, and {_NO_DIAGNOSIS}."
         )
     elif provenance.learned_from == "phantoms":
         first = f"Every pair in this dataset is synthetic. Nothing here shows a patient, and {_NO_DIAGNOSIS}."

@@ -1,4 +1,4 @@
-"""The dataset card: a README that Hugging Face reads too, and whose first line says that everything is synthetic."""
+"""The dataset card: a README that Hugging Face reads too, and whose first lines say what of it is synthetic."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def dataset_card(
         privacy=privacy,
         columns=columns(provenance),
         license=_license(provenance),
+        license_name=_license_name(provenance),
         size_category=_size_category(view.rows),
         software=f"{SOFTWARE} {SOFTWARE_VERSION}",
         intended_use=INTENDED_USE,
@@ -87,8 +88,13 @@ def _tables(rows: Sequence[Acceptance], provenance: Provenance) -> dict[str, lis
 
 
 def _license(provenance: Provenance) -> str:
-    """Phantom pairs come under the license of this software; of others only the checkpoint's terms are known."""
-    return "apache-2.0" if provenance.phantom else "other"
+    """Phantom pairs come under the license of this software, unless people gave a side, whose terms are not known."""
+    return "apache-2.0" if provenance.phantom and not provenance.given else "other"
+
+
+def _license_name(provenance: Provenance) -> str:
+    """Whose terms decide where no license is known: first those of the side that people gave."""
+    return "see-terms-of-given-data" if provenance.given else "see-training-data-terms"
 
 
 def _size_category(rows: int) -> str:

@@ -37,18 +37,19 @@ def warnings(
         # What the shards dropped does not count where other filters decide anew.
         *uneven_losses(tally.judged, view.dropped if view.decided_anew else tally.dropped + Counter(view.dropped)),
         *_missing(plan, view),
-        *_unlike_training(tally, provenance),
+        *_unlike_training(plan, tally, provenance),
     ]
 
 
-def _unlike_training(tally: Tally, provenance: Provenance) -> Iterator[str]:
+def _unlike_training(plan: Plan, tally: Tally, provenance: Provenance) -> Iterator[str]:
     """Given sides that the checkpoint knows nothing of."""
     side = "images" if provenance.image != "generated" else "reports"
     if tally.novel:
+        judged = any(section.name == "novelty" and section.drop_above is not None for section in plan.spec.filters)
+        hint = "" if judged else "; the filter novelty with drop_above: 1 drops such pairs"
         yield (
             f"{tally.novel} of {tally.measured} given {side} are unlike all that the checkpoint was trained on "
-            "(novelty above 1), and what it made of them means little; the filter novelty with drop_above: 1 drops "
-            "such pairs"
+            f"(novelty above 1), and what it made of them means little{hint}"
         )
     if provenance.given and not tally.measured and tally.counts.kept + tally.counts.dropped:
         yield (

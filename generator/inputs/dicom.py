@@ -60,6 +60,8 @@ _DECODERS: Mapping[UID, str] = MappingProxyType(
         RLELossless: "pydicom",
     }
 )
+# What these hold was lossy once, whatever the header says. JPEG 2000 and HTJ2K may hold either.
+_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _MAX_SAMPLES = 2**28
 _ALONE = threading.Lock()
@@ -107,6 +109,7 @@ def read_header(content: bytes) -> GivenDicom:
                 synthetic=word(dataset, "SyntheticData"),
                 identity_removed=word(dataset, "PatientIdentityRemoved"),
                 method=str(dataset.get("DeidentificationMethod") or ""),
+                lossy="01" if dataset.file_meta.TransferSyntaxUID in _LOSSY else word(dataset, "LossyImageCompression"),
             )
         except InputError:
             raise

@@ -12,7 +12,7 @@ from medim_forge.generator.origins import Origin
 from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.icc import SRGB
 from medim_forge.generator.writers.dicom.known import Known, known
-from medim_forge.generator.writers.dicom.people import add_source
+from medim_forge.generator.writers.dicom.people import add_lossy, add_source
 from medim_forge.generator.writers.dicom.pixels import Bars, add_pixels, padding_bars, stored_pixels
 from medim_forge.generator.writers.dicom.radiograph import add_radiograph
 from medim_forge.generator.writers.dicom.slide import add_patch, add_specimen, add_whole_slide
@@ -36,7 +36,7 @@ def image_dataset(provenance: Provenance, pair: Pair, uids: PairUids, section: D
     dataset.SeriesNumber = 1
     dataset.SeriesDescription = provenance.mark(provenance.image)
     dataset.InstanceNumber = 1
-    dataset.LossyImageCompression = "00"
+    add_lossy(dataset, provenance, pair)
     _add_origin(dataset, provenance, facts, padding_bars(domain, pair.image))
     add_source(dataset, pair)
     add_pixels(dataset, stored_pixels(domain, pair.image))

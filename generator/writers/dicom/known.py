@@ -62,7 +62,7 @@ def known(provenance: Provenance, section: DicomSection, domain: Domain, report:
     if section.sop_class == "secondary_capture" or family == "capture":
         return Known(sop_class=SecondaryCaptureImageStorage, unannotated=unannotated)
     if family == "slide":
-        scale = section.microns_per_pixel
+        scale = section.microns_per_pixel if provenance.image != "given" else None
         sop_class = VLMicroscopicImageStorage if scale is None else VLWholeSlideMicroscopyImageStorage
         return Known(sop_class=sop_class, microns_per_pixel=scale, unannotated=unannotated)
     if provenance.image != "generated":

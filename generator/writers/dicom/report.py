@@ -37,6 +37,7 @@ from medim_forge.generator.writers.uids import PairUids, device_uid
 # A heading stands where a line or a sentence begins, or in capitals anywhere; "the impression: normal" has none.
 _IMPRESSION = re.compile(r"(?:^|\n|(?<=[.!?;:])\s|\s(?=(?-i:IMPRESSION)))\s*impression\s*:\s*", re.IGNORECASE)
 _FINDINGS_HEADING = re.compile(r"^\s*findings\s*:\s*", re.IGNORECASE)
+_LANGUAGE: tuple[ContentItem, ...] = (*LanguageOfContentItemAndDescendants(CodedConcept("en", "RFC5646", "English")),)
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 
 
@@ -78,9 +79,13 @@ def _content(provenance: Provenance, pair: Pair, image: Dataset) -> Dataset:
         raise RowError(pair.pair_id, "the report has no words; drop such pairs with the filter report_form")
     if _FORBIDDEN.search(pair.report):
         raise RowError(pair.pair_id, "the report holds control characters, which DICOM text must not")
-    root = ContainerContentItem(CodedConcept(*domain.report_title), template_id=domain.report_template)
+    # Who observed what a given report says is not known, and the template asks for it: none is claimed.
+    template = None if provenance.report == "given" else domain.report_template
+    root = ContainerContentItem(CodedConcept(*domain.report_title), template_id=template)
     items = ContentSequence(is_sr=True)
-    items.extend(_frame(provenance.model_sha256))
+    items.extend(_LANGUAGE)
+    if provenance.report != "given":
+        items.extend(_observer(provenance.model_sha256))
     if findings:
         finding = _text(codes.DCM.Finding, findings)
         finding.ContentSequence = ContentSequence([_illustration(image)])
@@ -92,8 +97,8 @@ def _content(provenance: Provenance, pair: Pair, image: Dataset) -> Dataset:
 
 
 @lru_cache(maxsize=4)
-def _frame(model_sha256: str) -> tuple[ContentItem, ...]:
-    """Language and observer (TID 1002: a device, the model), which all reports of a job share: making them costs."""
+def _observer(model_sha256: str) -> tuple[ContentItem, ...]:
+    """The observer (TID 1002: a device, the model), which all reports of a job share: making it costs."""
     observer = ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
@@ -103,7 +108,7 @@ def _frame(model_sha256: str) -> tuple[ContentItem, ...]:
             model_name="MeDiM",
         ),
     )
-    return (*LanguageOfContentItemAndDescendants(CodedConcept("en", "RFC5646", "English")), *observer)
+    return (*observer,)
 
 
 def _section(heading: Code, item: ContentItem) -> ContainerContentItem:

@@ -25,8 +25,8 @@ def test_nothing_shows_a_patient_only_where_nothing_comes_from_one(image, report
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"image": "given"}, "The images of this dataset were given to the job: they are not synthetic and may show"),
-        ({"report": "given"}, "The reports of this dataset were given to the job: they are not synthetic"),
+        ({"image": "given"}, "The images of this dataset were given to the job, not made by it, and may show"),
+        ({"report": "given"}, "The reports of this dataset were given to the job, not made by it"),
         ({"learned_from": "patients"}, "treat this dataset under the terms of that data"),
         ({"learned_from": "unknown"}, "does not say what the model was trained on"),
     ],

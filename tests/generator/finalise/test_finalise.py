@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from medim_forge.generator.errors import StoreError
+from medim_forge.generator.finalise.card import dataset_card
 from medim_forge.generator.finalise.finalise import finalise
+from medim_forge.generator.finalise.tally import Tally
 from medim_forge.generator.finalise.view import build_data_view
 from medim_forge.generator.plan.plan import make_plan, plan_record
 from medim_forge.generator.plan.stored import claim_dataset
@@ -174,6 +176,18 @@ def test_a_card_of_unknown_weights_claims_no_license(tmp_path):
     finish_tiny(tmp_path, spec, dataclasses.replace(make_facts(), learned_from="unknown"))
     head = yaml.safe_load((tmp_path / "README.md").read_text().split("---\n", 2)[1])
     assert (head["license"], head["license_name"]) == ("other", "see-training-data-terms")
+
+
+@pytest.mark.parametrize("side", ["image", "report"])
+def test_a_card_of_given_data_names_their_terms_first_whatever_the_weights(tmp_path, side):
+    spec = finish_tiny(tmp_path)
+    plan, store = make_plan(spec), LocalStore(tmp_path)
+    view = build_data_view(store, plan, make_provenance(), total_bytes=1)
+    card = dataset_card(plan, plan, make_provenance(**{side: "given"}), Tally(), view, {})
+    head = yaml.safe_load(card.split("---\n", 2)[1])
+    assert (head["license"], head["license_name"]) == ("other", "see-terms-of-given-data")
+    assert f"## Terms of the given {side}s" in card
+    assert "identities were never attached" not in card
 
 
 def test_a_dataset_with_nothing_kept_is_still_finished(tmp_path):

@@ -18,11 +18,11 @@ GIVEN_IMAGE = {"task": "image_to_report", "image": "given"}
 GIVEN_REPORT = {"task": "report_to_image", "report": "given"}
 
 
-def objects(dicom=None, **changes):
+def objects(dicom=None, content=b"given", **changes):
     pair = make_pair(0)
     if changes.get("image") == "given":
         given = GivenSource(sha256="0" * 64, dicom=dicom)
-        pair = replace(pair, request=replace(pair.request, given_image=b"given", given=given))
+        pair = replace(pair, request=replace(pair.request, given_image=content, given=given))
     files = DicomWriter(make_provenance(**changes), DicomSection()).objects(pair)
     return [pydicom.dcmread(io.BytesIO(files[f"{name}.dcm"])) for name in ("image", "report")]
 
@@ -86,6 +86,25 @@ def test_removal_of_the_identity_is_claimed_only_where_the_source_claims_it(said
     for one in (image, report):
         assert one.get("PatientIdentityRemoved", "") == ("YES" if said == "YES" else "")
         assert one.get("DeidentificationMethod", "") == ((method or "As the given image says") if said == "YES" else "")
+
+
+@pytest.mark.parametrize("said", ["01", "00", ""])
+def test_loss_is_denied_of_a_given_image_only_where_its_source_denies_it(said):
+    image, _ = objects(replace(SOURCE, lossy=said), **GIVEN_IMAGE)
+    assert image.get("LossyImageCompression", "") == said
+    assert objects()[0].LossyImageCompression == "00"
+
+
+def test_a_given_jpeg_is_lossy_and_of_another_image_that_is_not_known():
+    assert "LossyImageCompression" not in objects(**GIVEN_IMAGE)[0]
+    assert objects(content=b"\xff\xd8\xff\xe0", **GIVEN_IMAGE)[0].LossyImageCompression == "01"
+
+
+def test_the_model_is_not_named_as_the_observer_of_a_given_report():
+    for report, named in ((objects()[1], True), (objects(**GIVEN_REPORT)[1], False)):
+        names = [item.ConceptNameCodeSequence[0].CodeMeaning for item in report.ContentSequence]
+        assert ("Device Observer Name" in names) is named
+        assert ("ContentTemplateSequence" in report) is named
 
 
 def test_a_phantom_that_was_given_is_synthetic_like_a_generated_image():

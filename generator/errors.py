@@ -87,7 +87,7 @@ class DrainedError(MedimError):
 
 
 class QuarantineError(MedimError):
-    """More rows were quarantined than `compute.max_quarantined` allows; no `_SUCCESS` was written."""
+    """More rows were quarantined than the job's section `compute` allows; no `_SUCCESS` was written."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -55,13 +55,20 @@ class Progress:
         shards: planned.
         pairs: planned.
         on_event: is called with every event.
+
+    Attributes:
+        done: what is committed.
+        planned: shards and pairs that the job will have.
+        replicas: that are loaded and at work.
+        watch: is called after every committed shard, and ends the job where it raises.
     """
 
     def __init__(self, shards: int, pairs: int, on_event: OnEvent) -> None:
         self._on_event = on_event
-        self._done, self._planned = Counts(), Counts(shards=shards, pairs=pairs)
+        self.done, self.planned = Counts(), Counts(shards=shards, pairs=pairs)
         self._quarantined: dict[int, int] = {}
         self.replicas = 0
+        self.watch: Callable[[], None] = lambda: None
 
     @property
     def quarantined(self) -> dict[int, int]:
@@ -70,11 +77,11 @@ class Progress:
 
     def grown(self, shards: int, pairs: int) -> None:
         """So many shards and pairs are planned from now on."""
-        self._planned = Counts(shards=shards, pairs=pairs)
+        self.planned = Counts(shards=shards, pairs=pairs)
 
     def count(self, record: ShardRecord) -> None:
         """The shard is counted; nothing is reported."""
-        self._done += record.counts
+        self.done += record.counts
         if record.counts.quarantined:
             self._quarantined[record.index] = record.counts.quarantined
 
@@ -84,6 +91,7 @@ class Progress:
         counts = record.counts
         became = f"{counts.kept} kept, {counts.dropped} dropped, {counts.quarantined} quarantined"
         self.report("committed", f"shard {record.index}: {became}", record)
+        self.watch()
 
     def report(self, kind: Kind, message: str, record: ShardRecord | None = None) -> None:
         """The event is reported, with the counts of this moment."""
@@ -91,8 +99,8 @@ class Progress:
             JobEvent(
                 kind=kind,
                 message=message,
-                done=self._done,
-                planned=self._planned,
+                done=self.done,
+                planned=self.planned,
                 replicas=self.replicas,
                 record=record,
             )

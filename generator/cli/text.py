@@ -144,6 +144,8 @@ def status_text(found: Status) -> str:
     done, planned = found.done, found.planned
     rate = f" ({done.kept / done.judged:.1%} of judged)" if done.judged else ""
     state = "finished" if found.finished else "not finished; run its job again to go on"
+    if not found.finished and done.quarantined and done.pairs == planned.pairs:
+        state = "all is tried, but more rows are quarantined than its job allows; run it again to read why"
     repeated = found.attempts - done.shards
     again = f", {repeated} attempts repeated" if repeated else ""
     rows = [

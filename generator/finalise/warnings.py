@@ -80,6 +80,9 @@ def _missing(plan: Plan, view: DataView) -> Iterator[str]:
             "left out or quarantined, or the budget ended"
         )
     if view.rows == 0:
-        yield "data/ is empty: every pair was dropped, left out or quarantined"
+        yield (
+            "data/ is empty: every pair was dropped, left out or quarantined; datasets.load_dataset takes it with "
+            "streaming=True alone"
+        )
     if view.unwritable > 0:
         yield f"{view.unwritable} pairs that the filters would take back cannot be written as DICOM and stay out"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from medim_forge.generator.errors import QuarantineError, StoreError
+from medim_forge.generator.errors import StoreError
 from medim_forge.generator.events import OnEvent, Progress
 from medim_forge.generator.executors import run_shards
 from medim_forge.generator.files import is_url
 from medim_forge.generator.finalise import finalise, manifest_counts, read_manifest, standing_rules
+from medim_forge.generator.generate.failures import stop_where_most_fail, too_many_quarantined
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
 from medim_forge.generator.plan.wording import check_words
@@ -64,7 +65,8 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         ReplicaError: a replica cannot start.
         ShardError: a shard cannot be made, whichever rows are left out.
         DrainedError: SIGTERM came.
-        QuarantineError: the dataset is complete, but more rows were quarantined than the job allows.
+        QuarantineError: the dataset is complete, but more rows were quarantined than the job allows; or the job was
+            stopped early, because most rows failed.
     """
     parts = parts or Parts()
     place = spec.output.dir
@@ -86,6 +88,8 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         missing = list(growth.more())
     if missing:
         store.remove(SUCCESS)
+        progress.watch = partial(stop_where_most_fail, store, spec, progress)
+        progress.watch()
         setup = WorkerSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
         schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
         facts = run_shards(setup, schedule, growth.shard, progress, local=local)
@@ -96,7 +100,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         if rules:
             progress.report("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
         finalise(store, spec, plan, facts, rules)
-    _settle(store, spec, progress.quarantined)
+    _settle(store, spec, progress)
     return _result(store, made)
 
 
@@ -128,26 +132,20 @@ def _count_committed(store: Store, growth: Growth, facts: ReplicaFacts, progress
     return done
 
 
-def _settle(store: Store, spec: GenerateSpec, quarantined: Mapping[int, int]) -> None:
+def _settle(store: Store, spec: GenerateSpec, progress: Progress) -> None:
     """`_SUCCESS` says that the dataset is complete.
 
     Args:
         store: of the dataset.
         spec: of the job.
-        quarantined: rows by the index of their shard.
+        progress: of the job, which has made all it can.
 
     Raises:
         QuarantineError: too many rows are missing for that.
     """
-    total, allowed = sum(quarantined.values()), spec.compute.max_quarantined
-    if total > allowed:
+    if error := too_many_quarantined(store, spec, progress):
         store.remove(SUCCESS)
-        first = ", ".join(str(index) for index in list(quarantined)[:10])
-        raise QuarantineError(
-            f"{store}: {total} rows were quarantined, compute.max_quarantined = {allowed}; they are in shards/*/"
-            f"_rejected.parquet with their errors, first in shards {first}. All else is made. To try them again, mend "
-            "the cause, delete those shard folders and run the same command; to accept them, raise max_quarantined."
-        )
+        raise error
     store.mark(SUCCESS)
     # What a killed driver left running when this run began has died since.
     store.sweep(spec.compute.shard_deadline_s)

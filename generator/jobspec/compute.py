@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from medim_forge.generator.jobspec.fields import Count, Section
+from medim_forge.generator.jobspec.fields import Count, Section, Share
 
 
 class ComputeSection(Section):
@@ -21,6 +21,8 @@ class ComputeSection(Section):
         placement_deadline_s: seconds without a place for any replica after which the job gives up.
         max_retries: further attempts after a shard's first.
         max_quarantined: rows that may fail for good before the job ends without `_SUCCESS`.
+        max_failed_share: share of the first 32 or more rows beyond which the job stops early, unless `max_quarantined`
+            allows them.
     """
 
     replicas: Count = 1
@@ -31,6 +33,7 @@ class ComputeSection(Section):
     placement_deadline_s: Annotated[float, Field(gt=0)] = 60.0
     max_retries: Annotated[int, Field(ge=0)] = 2
     max_quarantined: Annotated[int, Field(ge=0)] = 0
+    max_failed_share: Share = 0.5
 
     @property
     def shards_in_flight(self) -> int:

@@ -45,6 +45,7 @@ class GenerateSpec(JobHeader):
             "placement_deadline_s",
             "max_retries",
             "max_quarantined",
+            "max_failed_share",
         ),
         "output": ("dir",),
     }

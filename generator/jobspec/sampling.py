@@ -8,6 +8,8 @@ from pydantic import Field
 
 from medim_forge.generator.jobspec.fields import Place, Section
 
+# At the least temperature the most likely token is drawn; a smaller one is a slip of the pen.
+Temperature = Annotated[float, Field(ge=1e-4)]
 Reveal = Literal["random", "sequential", "confidence"]
 
 
@@ -55,8 +57,8 @@ class SamplingSection(Section):
     text_steps: Annotated[int, Field(ge=1, le=4096)] = 24
     guidance: Annotated[float, Field(ge=0)] = 2.0
     text_guidance: Annotated[float, Field(ge=0)] = 0.0
-    text_temperature: Annotated[float, Field(gt=0)] = 0.7
-    image_temperature: Annotated[float, Field(gt=0)] = 0.8
+    text_temperature: Temperature = 0.7
+    image_temperature: Temperature = 0.8
     confidence_noise: Annotated[float, Field(ge=0)] = 1.0
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
 

@@ -112,19 +112,20 @@ class _Unusable:
 
     def lines(self, report_slots: int) -> Iterator[str]:
         """What is wrong with them, one kind a line."""
+        of = f"{'the first ' if self.looked_at == MOST_ROWS else ''}{self.looked_at}"
         if self.long:
             longest, needed = max(self.long, key=lambda found: found[1])
             yield (
-                f"{len(self.long)} of {self.looked_at} reports do not fit {report_slots} slots; longest {needed}, "
+                f"{len(self.long)} of {of} reports do not fit {report_slots} slots; longest {needed}, "
                 f"row {longest} ({_rows([row for row, _ in self.long])})"
             )
         if self.strange:
             shown = sorted(self.characters)
             more = f", and {len(shown) - 20} more" if len(shown) > 20 else ""
             what = f"characters that the tokenizer lacks: {shown[:20]}{more}" if shown else "reserved words such as <s>"
-            yield f"{len(self.strange)} of {self.looked_at} reports have {what} ({_rows(self.strange)})"
+            yield f"{len(self.strange)} of {of} reports have {what} ({_rows(self.strange)})"
         if self.empty:
-            yield f"{len(self.empty)} of {self.looked_at} rows hold no report that can be read ({_rows(self.empty)})"
+            yield f"{len(self.empty)} of {of} rows hold no report that can be read ({_rows(self.empty)})"
 
 
 def _check_given(spec: GenerateSpec, slots: ReportSlots) -> tuple[str, ...]:

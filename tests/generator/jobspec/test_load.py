@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import KINDS, find_job, load_spec, parse_spec, to_yaml
+from tests.doubles.pairs import make_spec
 
 JOBS = sorted((Path(__file__).resolve().parents[3] / "jobs").glob("*.yaml"))
 
@@ -269,3 +270,9 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpecError, match=r"quickstrt: is neither .*mean quickstart\?.*cxr_pairs, .*train_phantom"):
         load_spec("quickstrt")
+
+
+def test_a_temperature_that_is_hardly_above_0_is_refused():
+    with pytest.raises(SpecError, match=r"sampling\.text_temperature = 1e-40: .*0\.0001"):
+        make_spec(sampling={"text_temperature": 1e-40})
+    assert make_spec(sampling={"text_temperature": 1e-4}).sampling.text_temperature == 1e-4

@@ -25,7 +25,7 @@ def novelty(pair: Pair) -> dict[str, float]:
 KIND = FilterKind(
     name=NAME,
     scores={
-        NAME: "that of the side that was given",
+        NAME: "that of the given side, which is either score_novelty_image or score_novelty_report",
         IMAGE: "how far the given image is from those of training, 1 at the limit that these keep to",
         REPORT: "the same of the given report",
     },

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
@@ -108,13 +109,19 @@ def read_header(content: bytes) -> GivenDicom:
                 burned_in=word(dataset, "BurnedInAnnotation"),
                 synthetic=word(dataset, "SyntheticData"),
                 identity_removed=word(dataset, "PatientIdentityRemoved"),
-                method=str(dataset.get("DeidentificationMethod") or ""),
+                method=_text(dataset.get("DeidentificationMethod")),
                 lossy="01" if dataset.file_meta.TransferSyntaxUID in _LOSSY else word(dataset, "LossyImageCompression"),
             )
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"is damaged DICOM ({type(error).__name__}: {_brief(error)})") from error
+
+
+def _text(value: Any) -> str:
+    """The values of an element of text, which may have several, in one line."""
+    values = value if isinstance(value, MultiValue) else (value or "",)
+    return "; ".join(str(part) for part in values)
 
 
 def _parsed(content: bytes) -> FileDataset:

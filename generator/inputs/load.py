@@ -14,6 +14,7 @@ from medim_forge.generator.inputs.places import PICTURES, digests, find_images, 
 from medim_forge.generator.inputs.words import vocabulary_sha256
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.inputs import ParquetInputs, PhantomInputs
+from medim_forge.generator.origins import GivenSource
 from medim_forge.generator.phantoms import read_findings
 from medim_forge.generator.records import PairRequest, Quarantined, Shard, Task
 from medim_forge.generator.tracing import one_line, portable_traceback
@@ -72,8 +73,17 @@ def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantin
             filled.append(_filled(rows, spec.task, request))
         except InputError as error:
             full = portable_traceback(error)
-            unreadable.append(Quarantined(request=request, error=one_line(error), traceback=full, stage="input"))
+            traced = replace(request, given=_source(rows, request))
+            unreadable.append(Quarantined(request=traced, error=one_line(error), traceback=full, stage="input"))
     return replace(shard, requests=tuple(filled)), unreadable
+
+
+def _source(rows: GivenRows, request: PairRequest) -> GivenSource | None:
+    """Where a row that holds no side for the model comes from; None where not even that can be read."""
+    try:
+        return None if request.source_row is None else rows.source(request.source_row)
+    except InputError:
+        return None
 
 
 def _filled(rows: GivenRows, task: Task, request: PairRequest) -> PairRequest:
@@ -144,6 +154,11 @@ def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs
         if lacking is not None:
             listed = ", ".join(lacking.columns)
             raise SpecError(f"{source}: inputs.{where} = {name!r} is not a column of {lacking.path}. It has: {listed}.")
+    if task == "image_to_report" and inputs.image_column in inputs.keep_columns:
+        raise SpecError(
+            f"{source}: inputs.keep_columns takes columns as text, and {inputs.image_column!r} holds images. "
+            "Leave it out."
+        )
     if not len(rows):
         raise SpecError(f"{source}: inputs.path = {inputs.path!r} holds no rows. Give Parquet with at least one.")
     return rows

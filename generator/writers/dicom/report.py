@@ -72,19 +72,19 @@ def sections(report: str) -> tuple[str, str]:
 
 
 def _content(provenance: Provenance, pair: Pair, image: Dataset) -> Dataset:
-    """The content tree: language and observer, then a container for findings and one for the impression."""
+    """The content tree: language and observer where they are known, then containers of findings and impression."""
     domain = DOMAINS[pair.request.prompt.domain].dicom
     findings, impression = sections(pair.report)
     if not findings and not impression:
         raise RowError(pair.pair_id, "the report has no words; drop such pairs with the filter report_form")
     if _FORBIDDEN.search(pair.report):
         raise RowError(pair.pair_id, "the report holds control characters, which DICOM text must not")
-    # Who observed what a given report says is not known, and the template asks for it: none is claimed.
+    # Who observed what a given report says, and in which language, is not known; the template asks for an observer.
     template = None if provenance.report == "given" else domain.report_template
     root = ContainerContentItem(CodedConcept(*domain.report_title), template_id=template)
     items = ContentSequence(is_sr=True)
-    items.extend(_LANGUAGE)
     if provenance.report != "given":
+        items.extend(_LANGUAGE)
         items.extend(_observer(provenance.model_sha256))
     if findings:
         finding = _text(codes.DCM.Finding, findings)

@@ -188,6 +188,8 @@ def test_a_card_of_given_data_names_their_terms_first_whatever_the_weights(tmp_p
     assert (head["license"], head["license_name"]) == ("other", "see-terms-of-given-data")
     assert f"## Terms of the given {side}s" in card
     assert "identities were never attached" not in card
+    # In which language given reports are is not known.
+    assert ("language" in head) is (side == "image")
 
 
 def test_a_dataset_with_nothing_kept_is_still_finished(tmp_path):

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from medim_forge.generator.errors import InputError
-from medim_forge.generator.inputs.dicom import read_dicom
+from medim_forge.generator.inputs.dicom import read_dicom, read_header
 from tests.doubles.dicom_tools import need, output
 
 
@@ -62,6 +62,13 @@ def test_eight_bit_levels_are_kept_as_they_are():
 
 def test_monochrome1_is_inverted():
     assert np.array_equal(read_dicom(dicom(RAMP8, PhotometricInterpretation="MONOCHROME1")), 255 - RAMP8)
+
+
+def test_the_header_says_how_identity_was_removed_and_whether_the_pixels_lost_anything():
+    said = read_header(dicom(np.zeros((2, 2), np.uint8), DeidentificationMethod=["A", "B"], LossyImageCompression="01"))
+    assert (said.method, said.lossy) == ("A; B", "01")
+    silent = read_header(dicom(np.zeros((2, 2), np.uint8)))
+    assert (silent.method, silent.lossy) == ("", "")
 
 
 def test_seven_stored_bits_fill_the_scale():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 
 import numpy as np
@@ -74,6 +75,19 @@ def test_unreadable_images_are_quarantined_and_the_rest_go_on(given):
     assert all(row.error.startswith("InputError: row ") and "Traceback" in row.traceback for row in rows)
     assert "row 1 of" in rows[0].error
     assert "cannot be decoded" in rows[0].error
+
+
+def test_a_row_that_does_not_decode_can_be_traced_to_its_input(given):
+    job = given("image_to_report", {"image": [b"no image", None], "id": ["a", "b"]}, keep_columns=["id"])
+    [(_, (broken, empty))] = loaded(job)
+    assert broken.request.given.sha256 == hashlib.sha256(b"no image").hexdigest()
+    assert broken.request.given.columns == {"id": "a"}
+    assert empty.request.given is None
+
+
+def test_the_images_themselves_are_no_column_to_keep(given):
+    with pytest.raises(SpecError, match=r"keep_columns takes columns as text, and 'image' holds images"):
+        make_plan(given("image_to_report", {"image": [png(0)]}, keep_columns=["image"]))
 
 
 def test_empty_report_is_quarantined(given):

@@ -104,6 +104,7 @@ def test_the_model_is_not_named_as_the_observer_of_a_given_report():
     for report, named in ((objects()[1], True), (objects(**GIVEN_REPORT)[1], False)):
         names = [item.ConceptNameCodeSequence[0].CodeMeaning for item in report.ContentSequence]
         assert ("Device Observer Name" in names) is named
+        assert any(name.startswith("Language") for name in names) is named
         assert ("ContentTemplateSequence" in report) is named
 
 

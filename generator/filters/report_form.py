@@ -71,6 +71,8 @@ class ReportForm:
         """Scores of the report, and `findings_report` (comma separated, sorted) as a label."""
         given = pair.request.given_report is not None
         scores = form_scores(pair.report, written=given or bool(tokens(pair.report[pair.prompt_chars :])))
+        if given and scores["report_words"]:
+            scores["report_finished"] = 1.0  # it is as finished as whoever wrote it left it
         reading = read_report(pair.report)
         scores["in_grammar"] = float(reading.in_grammar and reading.domain == pair.request.prompt.domain)
         scores["consistent"] = float(reading.consistent)
@@ -128,7 +130,9 @@ KIND = FilterKind(
         NAME: "main score: how well formed the report is, in [0, 1]",
         "report_words": "words",
         "report_repeats": "largest share of repeated sentences, eight-word runs or doubled words",
-        "report_finished": "1 when the report goes on behind its prompt and ends with closing punctuation",
+        "report_finished": (
+            "1 when the report goes on behind its prompt and ends with closing punctuation, and for a given one"
+        ),
         "report_clean": "1 when it holds no blank of de-identification, date or record number",
         "in_grammar": "1 when the embedded grammar knows every sentence, the form is complete and the domain is right",
         "consistent": "1 when the impression agrees with the findings and nothing is contradicted",

@@ -124,3 +124,10 @@ def test_a_report_that_ends_with_its_prompt_is_not_finished_and_dropped_by_defau
     assert "report_form<0.5" in verdict.reasons
     whole = replace(a_pair(report=f"{prompt} The lungs are clear."), prompt_chars=len(prompt))
     assert build_judge(Job())(whole).kept
+
+
+def test_a_given_report_is_as_finished_as_it_was_given():
+    pair = a_pair(report="No acute findings")
+    given = replace(pair, request=replace(pair.request, given_report=pair.report), prompt_chars=len(pair.report))
+    assert "report_form<0.5" in build_judge(Job())(replace(pair, prompt_chars=0)).reasons
+    assert build_judge(Job())(given).kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,14 +95,15 @@ def contact_sheet(tiles: Sequence[Tile], title: str, says: str) -> bytes:
     """
     longest = max(Counter(tile.domain for tile in tiles).values(), default=1)
     columns = min(_COLUMNS, longest)
-    width = max(720, columns * (_card_width() + _GAP) + _GAP)
+    legend = _legend(says)
+    width = max(720, columns * (_card_width() + _GAP) + _GAP, _GAP + math.ceil(sum(map(_length, legend))))
     rows = [(domain, list(row)) for domain, row in _rows(tiles, columns)]
     heights = [max(_card_height(tile) for tile in row) for _, row in rows]
     headings = sum(1 for position in range(len(rows)) if _starts_domain(rows, position))
     height = 84 + sum(heights) + _GAP * len(rows) + 44 * headings + _GAP
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    _draw_head(draw, title, says)
+    _draw_head(draw, title, legend)
     top = 84
     for position, ((domain, row), row_height) in enumerate(zip(rows, heights, strict=True)):
         if _starts_domain(rows, position):
@@ -114,19 +116,28 @@ def contact_sheet(tiles: Sequence[Tile], title: str, says: str) -> bytes:
     return encode_png(np.asarray(sheet), "compositeWithTrainedAlgorithmicMedia")
 
 
-def _draw_head(draw: ImageDraw.ImageDraw, title: str, says: str) -> None:
-    """Title, what the pairs are, and what the colours mean."""
-    draw.text((_GAP, 16), title, fill=_INK, font=_font(26))
-    legend: list[Word] = [
+def _legend(says: str) -> list[Word]:
+    """What the pairs are, and what the colours mean."""
+    return [
         (says, _FAINT),
         ("Blue words were given,", _GIVEN),
         ("dark words generated.", _INK),
         ("Grey labels: findings read in the report.", _FAINT),
     ]
+
+
+def _length(word: Word) -> float:
+    """How wide words of the legend are with the blanks behind them, pixels."""
+    return float(_font(15).getlength(word[0] + "  "))
+
+
+def _draw_head(draw: ImageDraw.ImageDraw, title: str, legend: Sequence[Word]) -> None:
+    """Title and legend."""
+    draw.text((_GAP, 16), title, fill=_INK, font=_font(26))
     left = float(_GAP)
-    for words, color in legend:
-        draw.text((left, 54), words, fill=color, font=_font(15))
-        left += draw.textlength(words + "  ", font=_font(15))
+    for word in legend:
+        draw.text((left, 54), word[0], fill=word[1], font=_font(15))
+        left += _length(word)
 
 
 def _draw_card(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int], height: int) -> None:

@@ -66,7 +66,7 @@ def add_people(dataset: Dataset, provenance: Provenance, pair: Pair, side: Side)
         dataset.SyntheticData = "YES"
     elif side == "image" and source is not None and source.synthetic in ("YES", "NO"):
         dataset.SyntheticData = source.synthetic
-    if provenance.phantom:
+    if provenance.phantom and not provenance.given:
         dataset.QualityControlSubject = "YES"
 
 

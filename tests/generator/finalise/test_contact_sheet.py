@@ -53,6 +53,16 @@ def test_the_sheet_shows_the_pixels_of_its_images():
     )
 
 
+def test_the_legend_is_whole_however_few_pairs_there_are():
+    says = "1 pairs of given images and generated reports, not for diagnostic use."
+    sheet = decode_png(contact_sheet([a_tile()], "title", says))
+    longer = decode_png(contact_sheet([a_tile()], "title", says + says))
+    assert longer.shape[1] > sheet.shape[1] > 720
+    # The last words end before the edge.
+    assert (sheet[54:80, -4:] == sheet[0, 0]).all()
+    assert not (sheet[54:80, -40:] == sheet[0, 0]).all()
+
+
 def test_given_words_are_told_from_generated_ones():
     title_only = decode_png(contact_sheet([a_tile(prompt_chars=0)], "title", "synthetic"))[84:]
     assert not has(title_only, BLUE)

@@ -60,6 +60,9 @@ def test_a_given_report_is_not_synthetic_and_the_image_of_it_is():
     assert image.SyntheticData == "YES"
     assert "SyntheticData" not in report
     assert "PatientIdentityRemoved" not in image
+    # A report may be about somebody, though the image is of a phantom: the study has one subject.
+    assert "QualityControlSubject" not in image
+    assert "QualityControlSubject" not in report
     assert report.SeriesDescription == "NOT FOR DIAGNOSTIC USE"
 
 

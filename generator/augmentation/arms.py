@@ -56,9 +56,14 @@ def synthetic_set(spec: AugmentSpec, folder: Path | str) -> LabelledSet:
     """The pairs of a finished dataset, labelled by their reports: nothing else is known of what they show.
 
     Raises:
-        StoreError: the folder holds no finished dataset, or none of the domain.
+        StoreError: the folder holds no finished dataset, none of the domain, or one whose images were given.
     """
-    rows = islice(open_dataset(folder).rows(spec.domain), spec.synthetic.pairs)
+    rows = list(islice(open_dataset(folder).rows(spec.domain), spec.synthetic.pairs))
+    if any(row.image_origin == "given" for row in rows):
+        raise StoreError(
+            f"{folder}: its images were given to the job that made it, so they are not synthetic and cannot stand for "
+            "synthetic pairs; name a dataset of generated images."
+        )
     pairs = [(row.pixels(), read_findings(row.report)) for row in rows]
     if not pairs:
         raise StoreError(f"{folder}: holds no {spec.domain} pair; name a dataset of that domain, or change domain.")

@@ -1,6 +1,8 @@
 """The augmentation experiment: what each arm is trained on, what comes out, and that it comes out the same again."""
 
 import csv
+import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,6 +12,7 @@ from medim_forge.generator.augmentation import arms
 from medim_forge.generator.augmentation import job as augment
 from medim_forge.generator.augmentation.classifier import LabelledSet
 from medim_forge.generator.augmentation.tables import Comparison, markdown, verdict
+from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import SpecError, StoreError
 from medim_forge.generator.jobspec.augment import ARMS, UNSEEN_SEEDS
 from medim_forge.generator.jobspec.load import parse_spec, to_yaml
@@ -271,3 +274,11 @@ def test_synthetic_pairs_that_are_test_images_are_counted():
 def test_without_synthetic_pairs_the_verdict_says_so():
     assert verdict(comparison(real=0.2)).startswith("No arm holds synthetic pairs")
     assert "| real only | 100 |" in markdown(comparison(real=0.2), "title", ["a fact"])
+
+
+def test_given_images_do_not_stand_for_synthetic_ones(tmp_path, monkeypatch):
+    finish_tiny(tmp_path / "data")
+    given = [dataclasses.replace(row, image_origin="given") for row in open_dataset(tmp_path / "data").rows()]
+    monkeypatch.setattr(arms, "open_dataset", lambda folder: SimpleNamespace(rows=lambda domain: iter(given)))
+    with pytest.raises(StoreError, match="its images were given to the job that made it, so they are not synthetic"):
+        arms.synthetic_set(a_spec(tmp_path / "out"), tmp_path / "data")

@@ -18,7 +18,7 @@ from medim_forge.generator.plan.wording import check_words
 from medim_forge.generator.records import Counts, ReplicaFacts
 from medim_forge.generator.selection import Growth
 from medim_forge.generator.shards import Parts, Schedule, WorkerSetup
-from medim_forge.generator.shards.worker import imported
+from medim_forge.generator.shards.worker import OWN_REPLICA, imported
 from medim_forge.generator.store import SUCCESS, Store, store_at
 
 
@@ -73,8 +73,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     store = store_at(place if is_url(place) else Path(place).absolute())
     plan = make_plan(spec)
     facts: ReplicaFacts = imported(parts.facts)(spec)
-    # Only our own replica reads a checkpoint of ours.
-    warned = check_words(spec) if parts.replica == Parts().replica else ()
+    warned = check_words(spec) if parts.replica == OWN_REPLICA else ()
     claim_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
     growth, progress = Growth(store, plan), Progress(plan.shards, plan.pairs, on_event)

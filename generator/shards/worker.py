@@ -21,6 +21,9 @@ from medim_forge.generator.shards.schedule import Failure, Order
 from medim_forge.generator.store import Store
 from medim_forge.generator.tracing import one_line, portable_traceback
 
+# The replica that reads checkpoints of ours.
+OWN_REPLICA = "medim_forge.generator.replica.load:load_replica"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
@@ -34,7 +37,7 @@ class Parts:
     """
 
     facts: str = "medim_forge.generator.replica.load:checkpoint_facts"
-    replica: str = "medim_forge.generator.replica.load:load_replica"
+    replica: str = OWN_REPLICA
     judge: str = "medim_forge.generator.inputs.words:build_judge"
     writers: str = "medim_forge.generator.writers:build_writers"
 

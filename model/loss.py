@@ -142,15 +142,9 @@ def corrupt_mix(
     masked_BT |= ending_B[:, None] | (kind_B == REPORT_ABSENT)[:, None]
     masked_BT &= ~(opening_BT & kept_B[:, None])
 
-    # Images: joint, report given and report absent have noised ones. An absent image is masked, and does not count.
-    image_given_B, image_absent_B = kind_B == IMAGE_GIVEN, kind_B == IMAGE_ABSENT
-    masked_BI = rng.random((rows, layout.image_slots)) < t_B[:, None]
-    masked_BI &= ~(image_given_B | image_absent_B)[:, None]
-    counted_BI = masked_BI.copy()
-    masked_BI |= image_absent_B[:, None]
-
+    masked_BI, counted_BI = _images(kind_B, t_B, layout.image_slots, rng)
     # Some of the rows with a noised report alone are masked in reading order instead.
-    eligible_B = (image_given_B | image_absent_B) & ~ending_B
+    eligible_B = np.isin(kind_B, (IMAGE_GIVEN, IMAGE_ABSENT)) & ~ending_B
     masked_BT, t_B, emphasis_BT = _read_in_order(masked_BT, t_B, eligible_B, opening_B, end_B, mix, rng)
     # Report slots count up to the true end; an absent report does not count. Their weight is 1 / t, at most 5.
     counted_BT = masked_BT & (position_T <= end_B[:, None]) & (kind_B != REPORT_ABSENT)[:, None]
@@ -161,6 +155,19 @@ def corrupt_mix(
         report_weight=(counted_BT * emphasis_BT * np.minimum(1 / t_B, 5)[:, None]).astype(np.float32),
         image_weight=counted_BI.astype(np.float32),
     )
+
+
+def _images(
+    kind_B: NDArray[np.int64], t_B: NDArray[np.float64], slots: int, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which image slots are masked, and which of them count, [B, I].
+
+    Joint rows and those whose report is given or absent have noised images. An absent image is masked, and does not
+    count.
+    """
+    masked_BI = rng.random((len(kind_B), slots)) < t_B[:, None]
+    masked_BI &= ~np.isin(kind_B, (IMAGE_GIVEN, IMAGE_ABSENT))[:, None]
+    return masked_BI | (kind_B == IMAGE_ABSENT)[:, None], masked_BI
 
 
 def _read_in_order(

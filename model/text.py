@@ -127,6 +127,13 @@ class ReportTokenizer:
         text = self._backend.decode([i for i in kept if i not in self._specials], skip_special_tokens=True)
         return text.strip()
 
+    def piece(self, number: int) -> str | None:
+        """The text of one id, blanks included; None for a special, and for a part of a character."""
+        if number in self._specials:
+            return None
+        text: str = self._backend.decode([number], skip_special_tokens=False)
+        return text if text and "\ufffd" not in text else None
+
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
         path.write_text(self._backend.to_str(pretty=False) + "\n", encoding="utf-8")

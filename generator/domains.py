@@ -1,14 +1,21 @@
 """What a domain is: a kind of medical image and of the reports that describe it. Every other room reads it here.
 
-A new domain is a new row of `DOMAINS`. Where it has them, a grammar and drawings in `phantoms/` give it findings that
-prompts can ask for; without them its prompts give their own words.
+A domain is a name. The table `DOMAINS` has the facts of the known ones; a checkpoint that was trained on something
+else brings a name of its own, `mammogram` or `our_ct_slices`, of which nothing is claimed that nobody said. A domain
+whose facts are known is a new row of the table. Where it has them, a grammar and drawings in `phantoms/` give it
+findings that prompts can ask for; without them its prompts give their own words.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
+
+# What a domain may be called: it stands in file names, column values and DICOM texts.
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 # Value, coding scheme and meaning, as DICOM writes a code (PS3.3 8.8).
 Code = tuple[str, str, str]
@@ -51,7 +58,7 @@ class DomainFacts:
     Attributes:
         title: heading above several of its images.
         tags: of a dataset that holds it, on its card.
-        colour: whether images are RGB; grey images have one channel.
+        colour: whether images are RGB; grey images have one channel. None where each image says so itself.
         stained: whether images show stained tissue on a slide, so that the share of tissue can be measured.
         opening: words that its reports begin with, unless the job or the checkpoint says otherwise.
         chexpert: whether its reports are labelled with the 14 CheXpert observations.
@@ -62,7 +69,7 @@ class DomainFacts:
 
     title: str
     tags: tuple[str, ...] = ()
-    colour: bool
+    colour: bool | None
     stained: bool = False
     opening: str = ""
     chexpert: bool = False
@@ -110,3 +117,20 @@ DOMAINS: Mapping[str, DomainFacts] = {
         ),
     ),
 }
+
+
+def facts_of(domain: str) -> DomainFacts:
+    """What is known of a domain: its row, or, of a name of a checkpoint's own, what any image and report have."""
+    return DOMAINS[domain] if domain in DOMAINS else _own(domain)
+
+
+@lru_cache(maxsize=64)
+def _own(domain: str) -> DomainFacts:
+    """The facts of a domain that the table does not know: a capture of something that its name says."""
+    words = domain.replace("_", " ")
+    return DomainFacts(
+        title=words[:1].upper() + words[1:],
+        colour=None,
+        images_by="embedding",
+        dicom=DicomFacts(study=words, report_title=("18748-4", "LN", "Diagnostic Imaging Report")),
+    )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from medim_forge.generator.origins import GivenSource, LearnedFrom
 
-# The name of a row of `medim_forge.generator.domains.DOMAINS`.
+# A name; what is known of it, `medim_forge.generator.domains.facts_of` says.
 Domain = str
 Task = Literal["joint", "report_to_image", "image_to_report"]
 Action = Literal["drop", "keep", "regenerate"]

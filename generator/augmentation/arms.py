@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medim_forge.generator.augmentation.acquisition import acquire
 from medim_forge.generator.augmentation.classifier import LabelledSet, pixel_features
 from medim_forge.generator.dataset import open_dataset
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.jobspec import AugmentSpec
 from medim_forge.generator.jobspec.augment import Arm
@@ -24,7 +24,7 @@ def labelled(pairs: Iterable[tuple[NDArray[np.uint8], frozenset[str]]], spec: Au
     """Images and findings as the classifier takes them; images are kept as features only."""
     features, found = [], []
     for image, findings in pairs:
-        features.append(pixel_features([image], side=spec.classifier.side, colour=DOMAINS[spec.domain].colour))
+        features.append(pixel_features([image], side=spec.classifier.side, colour=facts_of(spec.domain).colour is True))
         found.append(findings)
     return LabelledSet(features=np.concatenate(features), labels=label_matrix(found, FINDINGS[spec.domain]))
 

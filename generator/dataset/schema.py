@@ -51,7 +51,7 @@ _IDENTITY = (
     ),
     Column("shard", pa.int32(), "Shard that holds the pair: shards/<shard, six digits>."),
     Column("task", pa.string(), "joint, report_to_image or image_to_report."),
-    Column("domain", pa.string(), f"{' or '.join(DOMAINS)}."),
+    Column("domain", pa.string(), f"{', '.join(DOMAINS)}, or a name of the checkpoint's own."),
     Column(
         "prompt",
         pa.string(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.filters import observations
 from medim_forge.generator.filters.kind import FilterKind, measured_by
 from medim_forge.generator.filters.observations import mentions
@@ -25,7 +25,7 @@ def contradictions(pair: Pair) -> dict[str, float]:
     if not pair.report.strip():
         return {NAME: math.nan}
     domain = pair.request.prompt.domain
-    if DOMAINS[domain].chexpert:
+    if facts_of(domain).chexpert:
         clashing = observations.contradictions(mentions(pair.report))
     else:
         clashing = grammar_contradictions(GRAMMARS[domain], pair.report) if domain in GRAMMARS else ()

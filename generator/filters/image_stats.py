@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.domains import DOMAINS, DomainFacts
+from medim_forge.generator.domains import DomainFacts, facts_of
 from medim_forge.generator.filters.kind import FilterKind
 from medim_forge.generator.filters.options import number_option
 from medim_forge.generator.filters.threshold import FilterRule, Threshold, stored
@@ -66,7 +66,7 @@ class ImageStats:
         Raises:
             ValueError: the image is not uint8 [H, W] or [H, W, 3].
         """
-        found = statistics(pair.image, DOMAINS[pair.request.prompt.domain])
+        found = statistics(pair.image, facts_of(pair.request.prompt.domain))
         return self.decide({name: stored(value) for name, value in found.items()})
 
     def decide(self, found: Mapping[str, float]) -> Verdict:
@@ -102,6 +102,7 @@ def statistics(image: NDArray[np.uint8], domain: DomainFacts) -> dict[str, float
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape or image.shape[2:] not in ((), (3,)):
         raise ValueError(f"image is {image.dtype} {image.shape}; uint8 [H, W] or [H, W, 3] is needed")
     level = image.astype(np.float32) if image.ndim == 2 else image.astype(np.float32) @ LUMA
+    coloured = image.ndim == 3 if domain.colour is None else domain.colour
     spread = np.ptp(image, axis=2).astype(np.float32) if image.ndim == 3 else np.zeros_like(level)
     tissue = (level < GLASS_LEVEL) | (spread > GLASS_SPREAD)
     return {
@@ -110,7 +111,7 @@ def statistics(image: NDArray[np.uint8], domain: DomainFacts) -> dict[str, float
         "saturation": float(np.mean((level <= DARK) | (level >= BRIGHT))),
         "std": float(level.std(dtype=np.float64)),
         "bars": bar_share(level),
-        "chroma": math.nan if domain.colour else float(spread.mean(dtype=np.float64)),
+        "chroma": math.nan if coloured else float(spread.mean(dtype=np.float64)),
         "tissue": float(tissue.mean()) if domain.stained else math.nan,
     }
 

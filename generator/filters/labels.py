@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.filters import observations
 from medim_forge.generator.filters.kind import FilterKind, measured_by
 from medim_forge.generator.filters.observations import OBSERVATIONS, mentions
@@ -20,7 +20,7 @@ def labels(pair: Pair) -> dict[str, float]:
         `label_<observation>` is 1 where it is asserted, 0 where denied, -1 where in doubt, and NaN where not mentioned.
         All scores are NaN where the domain's reports are not labelled.
     """
-    if not DOMAINS[pair.request.prompt.domain].chexpert:
+    if not facts_of(pair.request.prompt.domain).chexpert:
         return dict.fromkeys(KIND.scores, math.nan)
     found = observations.labels(mentions(pair.report))
     asserted = sum(value == 1 for name, value in found.items() if name != "no_finding")

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from medim_forge.generator.dataset import Dataset, Row
 from medim_forge.generator.dataset.png import encode_png
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 
 TILES = 24
 _COLUMNS = 6
@@ -107,7 +107,7 @@ def contact_sheet(tiles: Sequence[Tile], title: str, says: str) -> bytes:
     top = 84
     for position, ((domain, row), row_height) in enumerate(zip(rows, heights, strict=True)):
         if _starts_domain(rows, position):
-            heading = DOMAINS[domain].title if domain in DOMAINS else domain
+            heading = facts_of(domain).title
             draw.text((_GAP, top + 6), heading, fill=_INK, font=_font(20))
             top += 44
         for column, tile in enumerate(row):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.jobspec.compute import ComputeSection
 from medim_forge.generator.jobspec.fields import Count, Section, Seed
 from medim_forge.generator.jobspec.header import JobHeader
@@ -53,6 +53,6 @@ class EvaluateSpec(JobHeader):
 
     def pairs_of(self, domain: str) -> int:
         """Pairs per task and sampling seed."""
-        key = DOMAINS[domain].evaluate_key
+        key = facts_of(domain).evaluate_key
         assert key is not None, f"an evaluate job has no key for pairs of {domain}"
         return int(getattr(self, key))

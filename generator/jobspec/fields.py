@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticKnownError
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import DOMAINS, NAME
+from medim_forge.generator.errors import suggestion
 from medim_forge.generator.filters.observations import OBSERVATIONS
 from medim_forge.generator.phantoms import DOMAINS as DRAWN
 
@@ -72,8 +73,18 @@ def _drawn_domain(name: str) -> str:
     return name
 
 
-# A row of the table of domains.
-DomainName = Annotated[str, _word_of(DOMAINS)]
+def _domain_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        near = suggestion(name.lower(), DOMAINS)
+        raise ValueError(
+            f"is no name of a domain{near}; known are {', '.join(DOMAINS)}, and a checkpoint may have one of its own, "
+            "a letter and then letters, digits and underscores, all small"
+        )
+    return name
+
+
+# A row of the table of domains, or what a checkpoint calls its own; `medim plan` asks the checkpoint.
+DomainName = Annotated[str, AfterValidator(_domain_name)]
 # One that phantoms are drawn of.
 DrawnDomain = Annotated[DomainName, AfterValidator(_drawn_domain)]
 # A CheXpert observation.

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from medim_forge.generator.domains import DOMAINS, SCALE_KEYS
+from medim_forge.generator.errors import suggestion
 from medim_forge.generator.filters import kind_of
 from medim_forge.generator.jobspec.balance import BalanceSection
 from medim_forge.generator.jobspec.compute import ComputeSection
@@ -18,6 +19,7 @@ from medim_forge.generator.jobspec.output import OutputSection
 from medim_forge.generator.jobspec.sampling import ModelSection, SamplingSection
 from medim_forge.generator.phantoms import FIELD_CM
 from medim_forge.generator.records import Task
+from medim_forge.model.folders import EMBEDDED
 
 
 class GenerateSpec(JobHeader):
@@ -64,9 +66,9 @@ class GenerateSpec(JobHeader):
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """The domains of the job's pairs, in the order of the table of domains."""
+        """The domains of the job's pairs, in the order of the table of domains; others follow by name."""
         own = [section.domain for section in self.prompts] if self.inputs is None else [self.inputs.domain]
-        return tuple(domain for domain in DOMAINS if domain in own)
+        return (*(domain for domain in DOMAINS if domain in own), *sorted(set(own) - set(DOMAINS)))
 
     @model_validator(mode="after")
     def _task_has_its_source(self) -> GenerateSpec:
@@ -86,6 +88,22 @@ class GenerateSpec(JobHeader):
                 raise ValueError(
                     f"inputs.source: {self.inputs.source} gives images; task: report_to_image takes reports, from "
                     "parquet or phantoms"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _domains_are_known(self) -> GenerateSpec:
+        """Of the embedded checkpoint it is known here what it has; `medim plan` asks any other one."""
+        if self.model.checkpoint not in EMBEDDED:
+            return self
+        named = [(f"prompts[{place}]", section.domain) for place, section in enumerate(self.prompts)]
+        named += [("inputs", self.inputs.domain)] if self.inputs is not None else []
+        for key, domain in named:
+            if domain not in DOMAINS:
+                near = suggestion(domain, DOMAINS)
+                raise ValueError(
+                    f"{key}.domain = {domain!r} is not known{near}. Known: {', '.join(DOMAINS)}, unless model.checkpoint "
+                    "has a domain of its own"
                 )
         return self
 
@@ -134,6 +152,8 @@ class GenerateSpec(JobHeader):
                     f"output.dicom.{name} is of generated images; task: image_to_report resizes given ones, each by a "
                     "factor of its own"
                 )
-            if self.model.checkpoint == "phantom" and any(domain in FIELD_CM for domain in scaled):
-                raise ValueError(f"output.dicom.{name}: model.checkpoint: phantom has its own; leave it out")
+            if self.model.checkpoint in EMBEDDED and any(domain in FIELD_CM for domain in scaled):
+                raise ValueError(
+                    f"output.dicom.{name}: model.checkpoint: {self.model.checkpoint} has its own; leave it out"
+                )
         return self

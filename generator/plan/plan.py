@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters import build_filters
 from medim_forge.generator.inputs import count_inputs, digest_inputs
@@ -208,7 +208,7 @@ class Plan:
             domain, opening = self.spec.inputs.domain, self.spec.inputs.opening
             if self.spec.task == "report_to_image":
                 return Prompt(domain=domain, text="")
-            return Prompt(domain=domain, text=DOMAINS[domain].opening if opening is None else opening)
+            return Prompt(domain=domain, text=facts_of(domain).opening if opening is None else opening)
         return compose(self.spec.prompts[self._dealt[pair_index]], seed)
 
 

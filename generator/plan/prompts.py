@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.jobspec import PromptSection
 from medim_forge.generator.phantoms import FINDINGS, GRAMMARS, Sentence, read_findings
@@ -25,7 +25,7 @@ def compose(section: PromptSection, seed: int) -> Prompt:
         section: the job's entry, already checked.
         seed: of the pair; picks among paraphrases, nothing else.
     """
-    opening = DOMAINS[section.domain].opening if section.text is None else section.text
+    opening = facts_of(section.domain).opening if section.text is None else section.text
     if not section.findings:
         return _plain(section.domain, opening)
     asked = (_pick(slot, seed) for slot in _slots(section.domain, section.findings))

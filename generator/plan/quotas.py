@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.filters.observations import labels, mentions
 from medim_forge.generator.jobspec import GenerateSpec
@@ -29,7 +29,7 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
             "includes; raise it, or plan fewer."
         )
     domains = spec.domains
-    labelled = any(DOMAINS[domain].chexpert for domain in domains)
+    labelled = any(facts_of(domain).chexpert for domain in domains)
     for place, quota in enumerate(spec.balance.quotas):
         where = f"{spec.source}: balance.quotas[{place}]"
         if quota.label is not None and not labelled:
@@ -54,6 +54,6 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
 @lru_cache(maxsize=1)
 def phantom_labels() -> frozenset[str]:
     """The CheXpert observations that a sentence of a labelled grammar asserts, or a report without findings."""
-    rows = [row for domain, grammar in GRAMMARS.items() if DOMAINS[domain].chexpert for row in grammar.sentences]
+    rows = [row for domain, grammar in GRAMMARS.items() if facts_of(domain).chexpert for row in grammar.sentences]
     asserted = {name for row in rows for name, value in labels(mentions(row.text)).items() if value == 1}
     return frozenset(asserted | {"no_finding"})

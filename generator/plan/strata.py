@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.filters import SCORE_PREFIX
 from medim_forge.generator.filters.observations import OBSERVATIONS
 from medim_forge.generator.jobspec import QuotaSection
@@ -60,7 +60,7 @@ def stratum_of(quota: QuotaSection, plan: Plan) -> Stratum:
     if quota.domain is not None:
         return of_domain(quota.domain)
     if quota.label is not None:
-        return Stratum("label", next(domain for domain in plan.spec.domains if DOMAINS[domain].chexpert), quota.label)
+        return Stratum("label", next(domain for domain in plan.spec.domains if facts_of(domain).chexpert), quota.label)
     assert quota.finding is not None
     domain = next(domain for domain in plan.spec.domains if quota.finding in FINDINGS.get(domain, ()))
     return Stratum("finding", domain, quota.finding)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from medim_forge.generator.domains import DOMAINS
-from medim_forge.generator.errors import SpecError
+from medim_forge.generator.domains import facts_of
+from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.inputs.load import given_reports
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.inputs import ParquetInputs
@@ -37,7 +37,7 @@ def check_words(spec: GenerateSpec) -> tuple[str, ...]:
         raise SpecError(f"{spec.source}: model.checkpoint: {error}") from error
     for index, section in enumerate(spec.prompts):
         key = f"prompts[{index}]"
-        opening = DOMAINS[section.domain].opening if section.text is None else section.text
+        opening = facts_of(section.domain).opening if section.text is None else section.text
         _check_opening(spec, slots, section.domain, opening, key, "domain" if section.text is None else "text")
         if section.findings:
             _check_opening(spec, slots, section.domain, compose(section, 0).text, key, "findings")
@@ -47,7 +47,7 @@ def check_words(spec: GenerateSpec) -> tuple[str, ...]:
         _check_opening(spec, slots, spec.inputs.domain, "", "inputs", "domain")
         # Phantoms are drawn of the embedded checkpoint's own domain.
         return _check_given(spec, slots) if isinstance(spec.inputs, ParquetInputs) else ()
-    opening = DOMAINS[spec.inputs.domain].opening if spec.inputs.opening is None else spec.inputs.opening
+    opening = facts_of(spec.inputs.domain).opening if spec.inputs.opening is None else spec.inputs.opening
     _check_opening(spec, slots, spec.inputs.domain, opening, "inputs", "opening")
     return ()
 
@@ -61,7 +61,8 @@ def _check_opening(spec: GenerateSpec, slots: ReportSlots, domain: str, text: st
     try:
         slots.config.layout.code_range(domain)
     except LayoutError as error:
-        raise SpecError(f"{spec.source}: {section}.domain: {error}") from error
+        near = suggestion(domain, slots.config.layout.domains)
+        raise SpecError(f"{spec.source}: {section}.domain: {error}{near}") from error
     official = spec.sampling.mode == "official"
     given = slots.config.conventions.prompt(text) if official else text
     try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import DeviceMemoryError, RowError
 from medim_forge.generator.filters.agreement import both_ways, one_in
 from medim_forge.generator.jobspec import GenerateSpec
@@ -47,7 +47,7 @@ class MedimReplica:
         self._official = spec.sampling.mode == "official"
         self._sampling = official_sampling(spec, model) if self._official else corrected_sampling(spec)
         own = {words.domain: words.opening for words in model.config.conventions.domains}
-        self.openings = {domain: row.opening for domain, row in DOMAINS.items()} | own
+        self.openings = {domain: facts_of(domain).opening for domain in model.config.layout.domains} | own
         self.effort = affordable(sampling_rows(spec))
         self._at_once = max(1, min(_CONTROLS_AT_ONCE, self._batch_size // 2))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.records import Pair, Signature
 
 HASH_SIDE = 16  # phash has HASH_SIDE ** 2 bits: radiographs share their layout, and 64 bits do not tell them apart
@@ -20,7 +20,7 @@ SHINGLE = 5  # characters
 
 def is_embedded(signature: Signature) -> bool:
     """Whether images are compared by embedding: where their domain says so and the replica has one."""
-    return DOMAINS[signature.domain].images_by == "embedding" and bool(np.any(signature.embedding))
+    return facts_of(signature.domain).images_by == "embedding" and bool(np.any(signature.embedding))
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,16 +8,18 @@ Source: Sennrich 2016 (arXiv 1508.07909); Radford 2019 (GPT-2: bytes as the alph
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from medim_forge.generator.errors import InputError
-from medim_forge.model.text import SPECIALS, ReportTokenizer
+from medim_forge.model.text import SPECIALS, UNK_ID, ReportTokenizer
 
 PATIENTS = 3
 BYTES = 256
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the line feed
 
 
 def learn_report_tokenizer(
@@ -57,6 +59,15 @@ def learn_report_tokenizer(
     backend.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
     backend.add_tokens([AddedToken(opening, normalized=False) for opening in openings if _comes_back(opening)])
     return ReportTokenizer(backend)
+
+
+def unused_ids(text: ReportTokenizer) -> tuple[int, ...]:
+    """The ids that no report holds, ascending, for `TokenLayout.unused_ids`: the unknown one, and control characters.
+
+    The bytes of control characters have ids as all bytes have; a report that holds one cannot be written as DICOM.
+    """
+    pieces = ((number, text.piece(number) or "") for number in range(len(text)))
+    return (UNK_ID, *(number for number, piece in pieces if _CONTROL.search(piece)))
 
 
 def _comes_back(opening: str) -> bool:

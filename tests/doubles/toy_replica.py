@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from medim_forge.generator.contracts import Writer
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import parse_spec
@@ -132,7 +132,7 @@ class ToyReplica:
     def make(self, request: PairRequest) -> Pair:
         random = np.random.default_rng([request.seed, self._weights])
         domain = request.prompt.domain
-        shape = (16, 16, 3) if DOMAINS[domain].colour else (16, 16)
+        shape = (16, 16, 3) if facts_of(domain).colour else (16, 16)
         return Pair(
             request=request,
             image=random.integers(0, 256, shape, dtype=np.uint8),

@@ -195,8 +195,10 @@ def test_a_slide_of_another_domain_is_a_slide(tmp_path, third):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"prompts": [{"domain": "fundos", "pairs": 1}]}, r"'fundos' is not known \(did you mean fundus\?\)"),
-        ({"prompts": [{"domain": 7, "pairs": 1}]}, r"prompts\[0\].domain = 7 is not known. Known: chest_xray, pathol"),
+        (
+            {"model": {"checkpoint": "phantom"}, "prompts": [{"domain": "fundos", "pairs": 1}]},
+            r"prompts\[0\].domain = 'fundos' is not known \(did you mean fundus\?\)"),
+        ({"prompts": [{"domain": 7, "pairs": 1}]}, r"prompts\[0\].domain = 7: give text"),
         ({"prompts": ONE, "output": {"dir": "x", "dicom": {"microns_per_pixel": 1.0}}},
          "output.dicom.microns_per_pixel is of pathology or cytology images, and this job has none"),
         ({"task": "report_to_image", "prompts": (), "inputs": {"source": "phantoms", "domain": "fundus", "pairs": 1}},
@@ -206,6 +208,26 @@ def test_a_slide_of_another_domain_is_a_slide(tmp_path, third):
 def test_a_job_file_is_told_which_domains_there_are(tmp_path, third, changes, match):
     with pytest.raises(SpecError, match=match):
         toy_job(tmp_path, **changes)
+
+
+def test_a_name_that_no_table_knows_is_made_filtered_and_written(tmp_path):
+    prompts = [{"domain": "our_mammograms", "text": "Both breasts.", "pairs": 3}, {"domain": "pathology", "pairs": 1}]
+    rows = made(tmp_path, prompts=prompts, output={"dir": str(tmp_path / "out"), "dicom": {}})
+    assert sorted(row.domain for row in rows) == ["our_mammograms"] * 3 + ["pathology"]
+    row = next(row for row in rows if row.domain == "our_mammograms")
+    assert row.prompt == "Both breasts."
+    assert row.findings_report == ()
+    assert row.scores["chroma"] == 0
+    image, report = dicom(tmp_path, row)
+    assert (image.SOPClassUID, image.Modality) == (SecondaryCaptureImageStorage, "OT")
+    assert (image.PhotometricInterpretation, image.SamplesPerPixel) == ("MONOCHROME2", 1)
+    assert image.StudyDescription == report.StudyDescription == "Synthetic our mammograms"
+
+
+@pytest.mark.parametrize("name", ["Chest_xray", "chest-xray", "1st", "a/b", "", "x" * 64, "mammo\x1b[31m"])
+def test_what_cannot_be_a_name_is_refused(tmp_path, name):
+    with pytest.raises(SpecError, match=r"prompts\[0\].domain = .*is no name of a domain"):
+        toy_job(tmp_path, prompts=[{"domain": name, "pairs": 1}])
 
 
 @pytest.mark.parametrize(

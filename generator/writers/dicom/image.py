@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, VLMicroscopicImageStorage
 
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.origins import Origin
 from medim_forge.generator.records import Pair
@@ -30,7 +30,7 @@ _MARKS = "Letters or marks in the image are part of what was generated, not of a
 def image_dataset(provenance: Provenance, pair: Pair, uids: PairUids, section: DicomSection) -> Dataset:
     """The image object of a pair."""
     domain = pair.request.prompt.domain
-    row, facts = DOMAINS[domain], known(provenance, section, domain, pair.report, pair.image.shape[1])
+    row, facts = facts_of(domain), known(provenance, section, domain, pair.report, pair.image.shape[1])
     dataset = base_dataset(provenance, pair, "image", uids.study, facts.sop_class, uids.image)
     dataset.SeriesInstanceUID = uids.image_series
     dataset.SeriesNumber = 1
@@ -57,7 +57,7 @@ def image_dataset(provenance: Provenance, pair: Pair, uids: PairUids, section: D
         add_whole_slide(dataset, provenance, facts, uids)
     if row.dicom.family == "slide":
         add_specimen(dataset, provenance, pair, uids)
-    if row.colour and "OpticalPathSequence" not in dataset:
+    if dataset.PhotometricInterpretation == "RGB" and "OpticalPathSequence" not in dataset:
         dataset.ICCProfile = SRGB
         dataset.ColorSpace = "SRGB"
     return dataset

@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import FIELD_CM
 from medim_forge.generator.records import Domain
@@ -58,7 +58,7 @@ def known(provenance: Provenance, section: DicomSection, domain: Domain, report:
         columns: width of the pair's image, pixels.
     """
     unannotated = provenance.image != "given"
-    family = DOMAINS[domain].dicom.family
+    family = facts_of(domain).dicom.family
     if section.sop_class == "secondary_capture" or family == "capture":
         return Known(sop_class=SecondaryCaptureImageStorage, unannotated=unannotated)
     if family == "slide":

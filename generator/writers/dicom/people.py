@@ -15,7 +15,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import VLMicroscopicImageStorage
 
 from medim_forge.generator.dataset import Provenance
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.origins import GivenDicom, Origin
 from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.codes import code_item
@@ -41,7 +41,7 @@ def identifier(provenance: Provenance, pair: Pair) -> str:
 
 def study_description(provenance: Provenance, pair: Pair) -> str:
     """What the study holds."""
-    shown = DOMAINS[pair.request.prompt.domain].dicom.study
+    shown = facts_of(pair.request.prompt.domain).dicom.study
     if provenance.image == "given":
         return f"Given {shown}, generated report"
     return f"Synthetic {shown}, given report" if provenance.report == "given" else f"Synthetic {shown}"

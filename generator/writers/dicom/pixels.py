@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.records import Domain
 
 # What LLaVA-style preprocessing pads a picture to a square with: the mean colour of CLIP's training images. Decoded
@@ -52,7 +52,7 @@ def padding_bars(domain: Domain, image: NDArray[np.uint8]) -> Bars:
         domain: of the pair.
         image: uint8 [H, W] or [H, W, 3].
     """
-    if not DOMAINS[domain].dicom.padding_cropped:
+    if not facts_of(domain).dicom.padding_cropped:
         return Bars()
     top, bottom = _strips(image)
     left, right = _strips(np.swapaxes(image, 0, 1))
@@ -63,10 +63,13 @@ def stored_pixels(domain: Domain, image: NDArray[np.uint8]) -> NDArray[np.uint8]
     """The samples that the DICOM image of a pair holds.
 
     They are without padding. A domain with colour has RGB samples, uint8 [H, W, 3]; one without has grey ones, uint8
-    [H, W], which are the luminance (ITU-R BT.601) of an RGB image.
+    [H, W], which are the luminance (ITU-R BT.601) of an RGB image. Where the domain does not say, the image does.
     """
     image = padding_bars(domain, image).cropped(image)
-    if DOMAINS[domain].colour:
+    colour = facts_of(domain).colour
+    if colour is None:
+        return image
+    if colour:
         return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     if image.ndim == 2:
         return image

@@ -28,7 +28,7 @@ from pydicom.uid import BasicTextSRStorage
 
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.provenance import SOFTWARE
-from medim_forge.generator.domains import DOMAINS
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import RowError
 from medim_forge.generator.records import Pair
 from medim_forge.generator.writers.dicom.study import MIDNIGHT, base_dataset
@@ -73,7 +73,7 @@ def sections(report: str) -> tuple[str, str]:
 
 def _content(provenance: Provenance, pair: Pair, image: Dataset) -> Dataset:
     """The content tree: language and observer where they are known, then containers of findings and impression."""
-    domain = DOMAINS[pair.request.prompt.domain].dicom
+    domain = facts_of(pair.request.prompt.domain).dicom
     findings, impression = sections(pair.report)
     if not findings and not impression:
         raise RowError(pair.pair_id, "the report has no words; drop such pairs with the filter report_form")

@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from medim_forge.generator.audit.verify import verify
+from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import SpecError
+from medim_forge.generator.generate import run_job
 from medim_forge.generator.phantoms import OPENING, draw
 from medim_forge.generator.training.grow import grown
-from medim_forge.generator.training.report_words import learn_report_tokenizer
+from medim_forge.generator.training.report_words import learn_report_tokenizer, unused_ids
 from medim_forge.model import checkpoint
 from medim_forge.model.config import MedimConfig
 from medim_forge.model.layout import Codebook
+from tests.doubles.pairs import make_spec
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 
 KEPT = {"chest_xray": "chest_xray", "pathology": "pathology"}
@@ -135,3 +139,29 @@ def test_codes_that_cannot_be_continued_are_refused(old, images_like, size, matc
     config = sized(old, codebooks=(Codebook(domains=("mammogram",), size=size),))
     with pytest.raises(SpecError, match=match):
         grown(old, config, old.text, images_like=images_like, seed=0)
+
+
+@pytest.mark.slow
+def test_a_grown_checkpoint_makes_pairs_of_its_own_domain_in_its_own_words(old, tmp_path):
+    reports = [(str(row), f"Beide Mammae unauffällig. Kein Herdbefund {row % 3}.") for row in range(30)]
+    text = learn_report_tokenizer(reports, 420)
+    books = (*old.config.layout.codebooks, Codebook(domains=("mammogram",), size=512))
+    own = {"report_vocab": len(text), "report_slots": 40, "report_ids": (), "unused_ids": unused_ids(text)}
+    config = sized(old, codebooks=books, **own)
+    backbone = grown(old, config, text, images_like={**KEPT, "mammogram": "chest_xray"}, seed=0)
+    tokenizers = (*old.image_tokenizers, old.image_tokenizers[0])
+    made = checkpoint.Checkpoint(config=config, backbone=backbone, image_tokenizers=tokenizers, text=text)
+    checkpoint.save(tmp_path / "own", made, card={"learned_from": "patients", "training_data_terms": ["ours"]})
+    spec = make_spec(
+        model={"checkpoint": str(tmp_path / "own")},
+        prompts=[{"domain": "mammogram", "text": "Beide Mammae", "pairs": 3}],
+        sampling={"steps": 4, "batch_size": 2},
+        filters=[{"name": "report_form", "drop_below": 0.0}],
+        output={"dir": str(tmp_path / "out"), "dicom": {}},
+    )
+    assert run_job(spec, local=True, on_event=lambda event: None).counts.kept == 3
+    rows = list(open_dataset(tmp_path / "out").rows())
+    assert {row.domain for row in rows} == {"mammogram"}
+    assert all(row.report.startswith("Beide Mammae") and row.pixels().ndim == 2 for row in rows)
+    assert verify(tmp_path / "out").problems == ()
+    assert "ours" in (tmp_path / "out" / "README.md").read_text()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.phantoms import OPENING, draw
-from medim_forge.generator.training.report_words import BYTES, PATIENTS, learn_report_tokenizer
+from medim_forge.generator.training.report_words import BYTES, PATIENTS, learn_report_tokenizer, unused_ids
 from medim_forge.model.text import SPECIALS, ReportTokenizer, TextError
 
 KOREAN = (
@@ -106,3 +106,9 @@ def test_a_report_that_spells_out_a_special_is_refused():
 def test_a_vocabulary_without_room_for_bytes_is_refused():
     with pytest.raises(InputError, match=f"vocabulary of 100 has no room .* give it {FIRST} or more"):
         learn_report_tokenizer(WRITTEN, 100)
+
+
+def test_control_characters_are_never_written_and_line_feeds_are():
+    never = [TEXT.piece(number) for number in unused_ids(TEXT)[1:]]
+    assert sorted(never) == [chr(code) for code in [*range(10), *range(11, 32), 127]]
+    assert TEXT.encode("\n")[1] not in unused_ids(TEXT)

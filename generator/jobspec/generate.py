@@ -102,8 +102,8 @@ class GenerateSpec(JobHeader):
             if domain not in DOMAINS:
                 near = suggestion(domain, DOMAINS)
                 raise ValueError(
-                    f"{key}.domain = {domain!r} is not known{near}. Known: {', '.join(DOMAINS)}, unless model.checkpoint "
-                    "has a domain of its own"
+                    f"{key}.domain = {domain!r} is not known{near}. Known: {', '.join(DOMAINS)}, unless "
+                    "model.checkpoint has a domain of its own"
                 )
         return self
 

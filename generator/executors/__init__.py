@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from medim_forge.generator.events import Progress
 from medim_forge.generator.executors.local import run_local
-from medim_forge.generator.records import ReplicaFacts, Shard
-from medim_forge.generator.shards import Schedule, WorkerSetup
+from medim_forge.generator.records import ReplicaFacts
+from medim_forge.generator.shards import Schedule, Setup
 
 
 def run_shards(
-    setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress, *, local: bool
+    setup: Setup, schedule: Schedule, shard_of: Callable[[int], Any], progress: Progress, *, local: bool
 ) -> ReplicaFacts:
     """Every outstanding shard is committed.
 
     Args:
         setup: what each worker needs to know.
         schedule: the missing shards.
-        shard_of: gives a shard by its index.
+        shard_of: gives a shard by its index, as the workers take it.
         progress: hears of every shard.
         local: whether the shards are made in this process instead of on Ray.
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from medim_forge.generator.events import Progress
 from medim_forge.generator.executors.drain import drain_on_sigterm, drained
-from medim_forge.generator.records import ReplicaFacts, Shard
-from medim_forge.generator.shards import Failure, Schedule, Worker, WorkerSetup
+from medim_forge.generator.records import ReplicaFacts
+from medim_forge.generator.shards import Failure, Schedule, Setup
 
 
-def run_local(
-    setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
-) -> ReplicaFacts:
+def run_local(setup: Setup, schedule: Schedule, shard_of: Callable[[int], Any], progress: Progress) -> ReplicaFacts:
     """Every outstanding shard is committed; arguments and errors are those of `run_shards`.
 
     After a failure the next attempt gets a fresh worker, because the replica may be what is broken.
     """
-    worker = Worker(setup)
+    worker = setup.worker(setup)
     facts = worker.start()
     with drain_on_sigterm() as draining:
         while not schedule.finished():
@@ -27,7 +26,7 @@ def run_local(
             if isinstance(outcome, Failure):
                 progress.report("failed", f"shard {order.shard}, attempt {order.attempt}: {outcome.error}")
                 schedule.failed(order, outcome)
-                worker = Worker(setup)
+                worker = setup.worker(setup)
                 worker.start()
             else:
                 schedule.succeeded(order)

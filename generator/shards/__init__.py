@@ -1,6 +1,6 @@
 """What happens to one shard, and which shard goes next, whoever runs them."""
 
 from medim_forge.generator.shards.schedule import Failure, Order, Schedule
-from medim_forge.generator.shards.worker import Parts, Worker, WorkerSetup
+from medim_forge.generator.shards.worker import Parts, Setup, ShardWorker, Worker, WorkerSetup
 
-__all__ = ["Failure", "Order", "Parts", "Schedule", "Worker", "WorkerSetup"]
+__all__ = ["Failure", "Order", "Parts", "Schedule", "Setup", "ShardWorker", "Worker", "WorkerSetup"]

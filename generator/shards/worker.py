@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 from medim_forge.generator.contracts import Replica, Writer
 from medim_forge.generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
-from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.jobspec import ComputeSection, GenerateSpec
 from medim_forge.generator.records import ReplicaFacts, Shard, ShardRecord
 from medim_forge.generator.shards.make import Judge, run_shard
 from medim_forge.generator.shards.schedule import Failure, Order
@@ -56,9 +56,46 @@ class Done:
     note: str = ""
 
 
+class ShardWorker(Protocol):
+    """What carries out orders, in this process or as an actor of its own."""
+
+    def host(self) -> str:
+        """The name of the machine; that it answers shows that the worker has a place."""
+
+    def start(self) -> ReplicaFacts:
+        """What it needs is loaded.
+
+        Raises:
+            ReplicaError: it cannot be.
+        """
+
+    def make(self, shard: Any, order: Order) -> Done | Failure:
+        """The shard is committed, or the rows of a trial were made and thrown away; or a failure says why not.
+
+        Raises:
+            MedimError: the job cannot go on.
+        """
+
+
+class Setup(Protocol):
+    """All that a worker needs to know before its first order; it can be sent to another process."""
+
+    @property
+    def name(self) -> str:
+        """Of the job."""
+
+    @property
+    def compute(self) -> ComputeSection:
+        """What the job runs on."""
+
+    @property
+    def worker(self) -> Callable[[Self], ShardWorker]:
+        """The class of its workers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """All that a worker needs to know before its first order.
+    """All that a worker that makes pairs needs to know before its first order; see `Setup`.
 
     Attributes:
         spec: the job.
@@ -73,6 +110,21 @@ class WorkerSetup:
     model_sha256: str
     parts: Parts
     directory: Path
+
+    @property
+    def name(self) -> str:
+        """Of the job."""
+        return self.spec.name
+
+    @property
+    def compute(self) -> ComputeSection:
+        """What the job runs on."""
+        return self.spec.compute
+
+    @property
+    def worker(self) -> type[Worker]:
+        """The class of its workers."""
+        return Worker
 
 
 class Worker:

@@ -7,6 +7,7 @@ the `Schedule`, and puts a fresh actor in the place of one that is gone. So each
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import ray
 
@@ -16,21 +17,19 @@ from medim_forge.generator.executors.cluster.metrics import JobMetrics
 from medim_forge.generator.executors.cluster.pool import Pool
 from medim_forge.generator.executors.drain import drain_on_sigterm
 from medim_forge.generator.executors.resources import fitting_replicas
-from medim_forge.generator.records import ReplicaFacts, Shard
-from medim_forge.generator.shards import Schedule, WorkerSetup
+from medim_forge.generator.records import ReplicaFacts
+from medim_forge.generator.shards import Schedule, Setup
 
 
-def run_on_ray(
-    setup: WorkerSetup, schedule: Schedule, shard_of: Callable[[int], Shard], progress: Progress
-) -> ReplicaFacts:
+def run_on_ray(setup: Setup, schedule: Schedule, shard_of: Callable[[int], Any], progress: Progress) -> ReplicaFacts:
     """Every outstanding shard is committed; arguments and errors are those of `medim_forge.generator.executors`."""
     with connected() as private, drain_on_sigterm() as draining:
-        wanted = setup.spec.compute.replicas
+        wanted = setup.compute.replicas
         # A private Ray never grows, so what does not fit at once never will.
-        fit = fitting_replicas(setup.spec.compute, counted(ray.cluster_resources)) if private else wanted
+        fit = fitting_replicas(setup.compute, counted(ray.cluster_resources)) if private else wanted
         if fit < wanted:
             progress.report("note", f"compute.replicas = {wanted}, of which {fit} fit on this machine")
-        pool = Pool(setup, fit, schedule, shard_of, progress, JobMetrics(setup.spec.name))
+        pool = Pool(setup, fit, schedule, shard_of, progress, JobMetrics(setup.name))
         try:
             return pool.run(draining)
         finally:

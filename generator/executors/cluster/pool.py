@@ -18,8 +18,8 @@ from medim_forge.generator.executors.cluster.connection import counted
 from medim_forge.generator.executors.cluster.metrics import JobMetrics
 from medim_forge.generator.executors.drain import drained, grace_s
 from medim_forge.generator.executors.resources import too_few
-from medim_forge.generator.records import ReplicaFacts, Shard
-from medim_forge.generator.shards import Failure, Order, Schedule, Worker, WorkerSetup
+from medim_forge.generator.records import ReplicaFacts
+from medim_forge.generator.shards import Failure, Order, Schedule, Setup
 from medim_forge.generator.shards.worker import Done
 
 TICK_S = 0.5
@@ -30,7 +30,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(eq=False)
 class _Actor:
-    """A Ray actor that holds a `Worker`, and what it is doing.
+    """A Ray actor that holds a worker, and what it is doing.
 
     Attributes:
         handle: of Ray.
@@ -59,28 +59,28 @@ class Pool:
         setup: what each worker needs to know.
         size: how many actors there are, as long as there are shards for them.
         schedule: the missing shards.
-        shard_of: gives a shard by its index.
+        shard_of: gives a shard by its index, as the workers take it.
         progress: hears of every shard.
         metrics: count what happens.
     """
 
     def __init__(
         self,
-        setup: WorkerSetup,
+        setup: Setup,
         size: int,
         schedule: Schedule,
-        shard_of: Callable[[int], Shard],
+        shard_of: Callable[[int], Any],
         progress: Progress,
         metrics: JobMetrics,
     ) -> None:
-        self._setup, self._compute, self._size = setup, setup.spec.compute, size
+        self._setup, self._compute, self._size = setup, setup.compute, size
         self._schedule, self._shard_of = schedule, shard_of
         self._progress, self._metrics = progress, metrics
         self._actors: list[_Actor] = []
         self._facts: ReplicaFacts | None = None
         self._failed_starts = 0
         self._placed_at = time.monotonic()
-        self._actor_class = ray.remote(Worker).options(
+        self._actor_class = ray.remote(setup.worker).options(
             num_cpus=self._compute.threads_per_replica,
             num_gpus=self._compute.gpus_per_replica,
             max_restarts=0,

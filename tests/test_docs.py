@@ -102,10 +102,12 @@ SPEC_KEYS = [
 
 
 def documented(kind: str, key: str, model: type[BaseModel]) -> list[list[str]]:
-    """The rows of a key; sections that a generate job has too are described there."""
-    own = rows(section(kind)).get(key)
-    shared = any(one is model for name, one, _ in keys(KINDS["generate"]) if name == key)
-    return own or (rows(section("generate")).get(key, []) if shared else [])
+    """The rows of a key; sections that a generate job or a data job has too are described there."""
+    own = rows(section(kind)).get(key, [])
+    for other in ("generate", "data"):
+        if not own and any(one is model for name, one, _ in keys(KINDS[other]) if name == key):
+            own = rows(section(other)).get(key, [])
+    return own
 
 
 @pytest.mark.parametrize(("kind", "key", "model", "field"), SPEC_KEYS)

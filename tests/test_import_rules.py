@@ -25,7 +25,7 @@ ORDER = {
         # knowledge, pure
         *("phantoms", "filters", "similarity", "jobspec", "metrics"),
         # places
-        *("store", "inputs", "dataset"),
+        *("store", "inputs", "dataset", "corpus"),
         # making
         *("plan", "replica", "writers", "shards", "executors"),
         # gathering
@@ -43,7 +43,7 @@ LIBRARIES = {
         "model/",
         *(f"generator/{room}/" for room in ("replica", "training", "evaluation", "augmentation")),
     ),
-    "pydicom": ("generator/inputs/", "generator/writers/dicom/", "generator/audit/"),
+    "pydicom": ("generator/inputs/", "generator/corpus/", "generator/writers/dicom/", "generator/audit/"),
     "highdicom": ("generator/writers/dicom/", "generator/audit/"),
     "pydantic": ("generator/jobspec/",),
     "symspellpy": ("generator/filters/lexicon.py",),

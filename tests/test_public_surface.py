@@ -14,6 +14,7 @@ SURFACE = {
     "medim_forge.generator.phantoms": {"FINDINGS", "OPENING", "Phantom", "draw", "read_findings", "read_report"},
     "medim_forge.generator.dataset": {"Dataset", "Row", "open_dataset"},
     "medim_forge.generator.jobspec": {"GenerateSpec", "load_spec", "parse_spec", "to_yaml"},
+    "medim_forge.generator.corpus": {"Corpus", "CorpusRow", "LeftOut", "open_corpus"},
     "medim_forge.generator.generate": {"JobResult", "run_job"},
     "medim_forge.generator.inputs": {"GivenPair", "Unreadable", "open_pairs"},
     "medim_forge.generator.cli": {"main"},
@@ -30,6 +31,7 @@ PAIR_FIELDS = {
 }  # fmt: skip
 COMMANDS = {
     "convert": {"--backbone", "--dtype", "--out", "--terms", "--tokenizer", "--vqgan"},
+    "data": {"--sheet"},
     "plan": {"--metadata"},
     "preview": set(),
     "privacy": {"--holdout", "--image-column", "--report-column"},

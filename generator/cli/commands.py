@@ -12,7 +12,15 @@ import typer
 from medim_forge import __version__
 from medim_forge.generator.errors import DrainedError, MedimError, QuarantineError, SpecError
 from medim_forge.generator.files import is_url
-from medim_forge.generator.jobspec import AugmentSpec, EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, load_spec
+from medim_forge.generator.jobspec import (
+    AugmentSpec,
+    DataSpec,
+    EvaluateSpec,
+    GenerateSpec,
+    JobSpec,
+    TrainSpec,
+    load_spec,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -206,6 +214,18 @@ def privacy(
     print(privacy_text(found))
 
 
+@app.command()
+def data(
+    spec: SpecFile,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="draw 24 pairs as the model will see them")] = None,
+) -> None:
+    """Read a job's own image-report pairs: what is kept, what is left out and why; write nothing else."""
+    from medim_forge.generator.cli.data import look_at_data
+
+    for text in look_at_data(spec, sheet):
+        print(text)
+
+
 def generate_job(job: JobSpec, command: str) -> GenerateSpec:
     """The job, known to be one that makes pairs.
 
@@ -221,8 +241,10 @@ def refuse_lost_output(job: JobSpec) -> None:
     """The output folder outlives the job.
 
     Raises:
-        SpecError: it is relative, and this is the driver of a submitted Ray job.
+        SpecError: it is relative, and this is the driver of a submitted Ray job; or the job makes nothing.
     """
+    if isinstance(job, DataSpec):
+        raise SpecError(f"{job.source}: kind: data makes nothing; `medim data` looks at its pairs.")
     place = job.output.dir
     if SUBMITTED_JOB in os.environ and not is_url(place) and not Path(place).is_absolute():
         raise SpecError(

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from medim_forge.generator.files import is_url
-from medim_forge.generator.jobspec import GenerateSpec, JobSpec, to_yaml
+from medim_forge.generator.jobspec import DataSpec, GenerateSpec, JobSpec, to_yaml
 from medim_forge.generator.plan import make_plan
 from medim_forge.generator.plan.cost import Cost, estimate, uses_gpu
 from medim_forge.generator.plan.wording import check_words
@@ -87,7 +87,8 @@ def settings_text(job: JobSpec) -> str:
 
 def metadata_text(job: JobSpec) -> str:
     """What a submitted job says of itself, as JSON of strings alone, which Ray takes."""
-    return json.dumps({"job": job.name, "spec_sha256": job.sha256, "output_dir": job.output.dir}, ensure_ascii=False)
+    out = "" if isinstance(job, DataSpec) else job.output.dir
+    return json.dumps({"job": job.name, "spec_sha256": job.sha256, "output_dir": out}, ensure_ascii=False)
 
 
 def preview_text(spec: GenerateSpec, found: Preview) -> str:

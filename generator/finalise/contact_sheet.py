@@ -85,17 +85,18 @@ def choose_tiles(dataset: Dataset, limit: int = TILES) -> list[Tile]:
     return sorted(tiles, key=lambda tile: tile.domain)
 
 
-def contact_sheet(tiles: Sequence[Tile], title: str, says: str) -> bytes:
+def contact_sheet(tiles: Sequence[Tile], title: str, says: str, *, given: bool = False) -> bytes:
     """The sheet as a PNG file; the same tiles always give the same bytes.
 
     Args:
         tiles: pairs to show.
         title: headline.
         says: what the pairs are, below it.
+        given: whether all of them are people's own, so that nothing on the sheet was generated.
     """
     longest = max(Counter(tile.domain for tile in tiles).values(), default=1)
     columns = min(_COLUMNS, longest)
-    legend = _legend(says)
+    legend = _legend(says, given=given)
     width = max(720, columns * (_card_width() + _GAP) + _GAP, _GAP + math.ceil(sum(map(_length, legend))))
     rows = [(domain, list(row)) for domain, row in _rows(tiles, columns)]
     heights = [max(_card_height(tile) for tile in row) for _, row in rows]
@@ -113,11 +114,13 @@ def contact_sheet(tiles: Sequence[Tile], title: str, says: str) -> bytes:
         for column, tile in enumerate(row):
             _draw_card(sheet, draw, tile, (_GAP + column * (_card_width() + _GAP), top), row_height)
         top += row_height + _GAP
-    return encode_png(np.asarray(sheet), "compositeWithTrainedAlgorithmicMedia")
+    return encode_png(np.asarray(sheet), None if given else "compositeWithTrainedAlgorithmicMedia")
 
 
-def _legend(says: str) -> list[Word]:
+def _legend(says: str, *, given: bool) -> list[Word]:
     """What the pairs are, and what the colours mean."""
+    if given:
+        return [(says, _FAINT), ("Blue words are the opening,", _GIVEN), ("dark words the report.", _INK)]
     return [
         (says, _FAINT),
         ("Blue words were given,", _GIVEN),

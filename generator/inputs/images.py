@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LARGEST_SIDE = 13_000
 # What is opened as an image; others that Pillow knows start programs of their own, or hold no picture.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# Percentiles of deeper levels that become black and white.
+WINDOW = (0.5, 99.5)
 _ORIENTATION, _TURNED = 0x0112, range(5, 9)  # the EXIF tag, and its values of pictures that lie on their side
 
 
@@ -79,6 +81,20 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
         image = decode_image(data, "L" if sizes.channels == 1 else "RGB")
     except InputError as error:
         raise InputError(f"the given image {error}") from error
+    return fit_image(image, sizes.resolution, config.conventions.pad_color)
+
+
+def fit_image(image: Image.Image, resolution: int, pad_color: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A picture as an image tokenizer takes it: padded to a square and resized (Lanczos), uint8 [side, side(, 3)].
+
+    Args:
+        image: grey or RGB.
+        resolution: pixels a side.
+        pad_color: RGB; an odd pixel goes to the right or the bottom.
+
+    Raises:
+        InputError: it is too large.
+    """
     side = max(image.size)
     if side > LARGEST_SIDE:
         raise InputError(
@@ -86,12 +102,12 @@ def read_image(data: bytes, domain: Domain, config: MedimConfig) -> NDArray[np.u
             f"shrink it to {LARGEST_SIDE} a side"
         )
     if image.size != (side, side):
-        colour = Image.new("RGB", (1, 1), config.conventions.pad_color).convert(image.mode)
+        colour = Image.new("RGB", (1, 1), pad_color).convert(image.mode)
         square = colour.resize((side, side))
         square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
         image = square
-    if side != sizes.resolution:
-        image = image.resize((sizes.resolution, sizes.resolution), Image.Resampling.LANCZOS)
+    if side != resolution:
+        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
@@ -123,7 +139,7 @@ def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Deeper grey levels as 8 bits.
 
     Levels that were 8 bits before, stored as they were or in the upper byte, become what they were. All others are
-    spread from the lowest to the highest, as those of a DICOM image without a window are.
+    windowed by their own percentiles, so that few hot or dead pixels do not make the picture dark.
 
     Raises:
         InputError: a pixel is no number.
@@ -135,5 +151,8 @@ def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         for factor in (1, 257, 256):
             if high <= 255 * factor and not (pixels % factor).any():
                 return np.asarray(pixels // factor, dtype=np.uint8)
-    scaled = (pixels.astype(np.float64) - low) / (high - low) if high > low else np.zeros(pixels.shape)
-    return np.asarray(np.round(scaled * 255), dtype=np.uint8)
+    first, last = (float(level) for level in np.percentile(pixels, WINDOW))
+    if last <= first:  # nearly all pixels are one level
+        first, last = low, high
+    scaled = (pixels.astype(np.float64) - first) / (last - first) if last > first else np.zeros(pixels.shape)
+    return np.asarray(np.round(scaled.clip(0, 1) * 255), dtype=np.uint8)

@@ -3,6 +3,8 @@
 from medim_forge.generator.jobspec.augment import AugmentSpec
 from medim_forge.generator.jobspec.balance import BalanceSection, QuotaSection
 from medim_forge.generator.jobspec.compute import ComputeSection
+from medim_forge.generator.jobspec.data import DataSection
+from medim_forge.generator.jobspec.data_job import DataSpec, find_data
 from medim_forge.generator.jobspec.evaluate import EvaluateSpec
 from medim_forge.generator.jobspec.filters import FilterSection
 from medim_forge.generator.jobspec.generate import GenerateSpec
@@ -17,6 +19,8 @@ __all__ = [
     "AugmentSpec",
     "BalanceSection",
     "ComputeSection",
+    "DataSection",
+    "DataSpec",
     "DicomSection",
     "EvaluateSpec",
     "FilterSection",
@@ -28,6 +32,7 @@ __all__ = [
     "QuotaSection",
     "SamplingSection",
     "TrainSpec",
+    "find_data",
     "find_job",
     "load_spec",
     "parse_spec",

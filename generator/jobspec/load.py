@@ -9,18 +9,20 @@ from typing import Any
 
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.jobspec.augment import AugmentSpec
+from medim_forge.generator.jobspec.data_job import DataSpec
 from medim_forge.generator.jobspec.document import read_yaml, yaml_text
 from medim_forge.generator.jobspec.evaluate import EvaluateSpec
 from medim_forge.generator.jobspec.explain import validated
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.train import TrainSpec
 
-JobSpec = GenerateSpec | TrainSpec | AugmentSpec | EvaluateSpec
+JobSpec = GenerateSpec | TrainSpec | AugmentSpec | EvaluateSpec | DataSpec
 KINDS: Mapping[str, type[JobSpec]] = {
     "generate": GenerateSpec,
     "train": TrainSpec,
     "augment": AugmentSpec,
     "evaluate": EvaluateSpec,
+    "data": DataSpec,
 }
 
 

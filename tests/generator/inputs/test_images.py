@@ -27,11 +27,20 @@ def test_8_bit_levels_in_16_bit_pixels_are_what_they_were(factor, suffix):
     assert np.array_equal(np.asarray(decode_image(content)), LEVELS)
 
 
-def test_other_deep_levels_are_spread_from_the_lowest_to_the_highest():
-    deep = np.linspace(900, 3200, 200).astype(np.uint16).reshape(10, 20)
+def test_other_deep_levels_are_windowed_by_percentiles_so_that_a_hot_pixel_darkens_nothing():
+    deep = np.linspace(900, 3200, 1000).astype(np.uint16).reshape(20, 50)
     shown = np.asarray(decode_image(encoded(deep)))
     assert (shown.min(), shown.max()) == (0, 255)
     assert (np.diff(shown.ravel().astype(int)) >= 0).all()
+    deep[0, 0] = 65535
+    assert abs(np.asarray(decode_image(encoded(deep))).ravel()[10:].astype(int) - shown.ravel()[10:]).max() <= 2
+
+
+def test_a_deep_picture_of_nearly_one_level_keeps_what_differs():
+    deep = np.full((40, 40), 1000, np.uint16)
+    deep[0, 0] = 3001
+    shown = np.asarray(decode_image(encoded(deep)))
+    assert (shown[0, 0], shown[1, 1]) == (255, 0)
 
 
 def test_float_pixels_are_spread_too_and_must_be_numbers():

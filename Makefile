@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_TEST := $(VENV)/.installed-test
 INSTALLED_DEV := $(VENV)/.installed-dev
+LOCKS := $(wildcard locks/install locks/*/*.txt)
 OUT := out/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-fast test-durations lint types format clean
+.PHONY: help quickstart test test-fast test-durations lint types format lock licences clean
 
 help:
 	@echo "make quickstart  set up, then make 64 chest and pathology pairs in $(OUT)"
@@ -16,33 +18,48 @@ help:
 	@echo "make test-durations  the same, then name every fast test above 3 s"
 	@echo "make lint        ruff and mypy"
 	@echo "make format      ruff format"
+	@echo "make lock        locks/ from pyproject.toml and constraints.txt"
+	@echo "make licences    docs/licences.md from what is installed"
 	@echo "make clean       remove .venv/, out/ and caches"
 
-# The stamp is newer than what it was made from, so an installed environment costs nothing.
-$(INSTALLED): pyproject.toml constraints.txt
-	@echo "setting up $(VENV), once: a few minutes"
+# A stamp is newer than what it was made from, so an installed environment costs nothing. The project itself is built with
+# the setuptools of the lock: nothing is fetched for it.
+$(INSTALLED): pyproject.toml $(LOCKS)
+	@echo "setting up $(VENV), once: about a minute"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	locks/install $(BIN)/python run
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(INSTALLED_DEV): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
+$(INSTALLED_TEST): $(INSTALLED)
+	locks/install $(BIN)/python test
 	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED_TEST)
+	locks/install $(BIN)/python dev
+	@touch $@
+
+# Other versions come from constraints.txt by hand; ARGS=--upgrade takes newer ones of all that it leaves open.
+lock: $(INSTALLED_DEV)
+	$(BIN)/python -m locks.resolve $(ARGS)
+
+licences: $(INSTALLED_DEV)
+	$(BIN)/python -m locks.licences
 
 quickstart: $(INSTALLED)
 	$(BIN)/medim run jobs/quickstart.yaml
 	@echo "contact sheet: $(OUT)/contact_sheet.png"
 	@echo "dataset card:  $(OUT)/README.md"
 
-test: $(INSTALLED)
+test: $(INSTALLED_TEST)
 	@.ci/packages
 	$(BIN)/python -m pytest -m "not gpu"
 
-test-fast: $(INSTALLED)
+test-fast: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest
 
 # No fast test may take longer; on a busy machine one may seem to, so this is looked at, not asserted.
-test-durations: $(INSTALLED)
+test-durations: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest -q --durations=0 --durations-min=3
 
 lint: $(INSTALLED_DEV)

@@ -43,6 +43,9 @@ def faults(cluster: dict[str, Any], pinned: str) -> list[str]:
         "shared memory has no size": any(one.startswith("--shm-size=") for one in cluster["docker"]["run_options"]),
         "nodes are given back while weights are loaded": cluster["idle_timeout_minutes"] > LOAD_MINUTES,
         "the dashboard listens to the network": "--dashboard-host=127.0.0.1" in start and "0.0.0.0" not in str(cluster),  # noqa: S104 - it must not be there
+        "packages are installed without their hashes": cluster["file_mounts"].get("/home/ray/medim/locks") == "./locks"
+        and [one.rpartition("=1 ")[2] for one in cluster["setup_commands"] if "install" in one]
+        == ["bash /home/ray/medim/locks/install python run"],
         "there is no token on one side": all(
             "RAY_AUTH_MODE=token" in command
             for side in ("head", "worker")
@@ -75,6 +78,7 @@ MUTANTS: list[tuple[str, Any, str]] = [
     ("docker/run_options", [], "shared memory"),
     ("idle_timeout_minutes", 5, "given back while weights"),
     ("head_start_ray_commands", ["ray start --head --num-cpus=0 --dashboard-host=0.0.0.0"], "listens to the network"),
+    ("setup_commands", ["pip install -r /home/ray/medim/constraints.txt"], "without their hashes"),
     ("worker_start_ray_commands", ["ray start --address=$RAY_HEAD_IP:6379"], "no token on one side"),
 ]
 

@@ -177,6 +177,6 @@ def test_the_upload_is_small_and_holds_what_the_job_needs(repository, tmp_path, 
     create_package(str(repository), package, include_gitignore=True, excludes=[])
     names = set(zipfile.ZipFile(package).namelist())
     assert {"generator/__main__.py", "model/weights/phantom/backbone.safetensors", "jobs/quickstart.yaml"} <= names
-    left_out = ("tests/", "docs/", "out/", ".venv/", ".git/", "benchmarks/")
+    left_out = ("tests/", "docs/", "out/", ".venv/", ".git/", "benchmarks/", "locks/")
     assert not [name for name in names if name.startswith(left_out)]
     assert package.stat().st_size < 20e6

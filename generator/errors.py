@@ -19,6 +19,8 @@ MedimError
 import difflib
 from collections.abc import Iterable
 
+_LONGEST_WORD = 100  # characters; nothing known is near a longer one
+
 
 class MedimError(Exception):
     """Something went wrong that the user can act on; `str(error)` is the whole message."""
@@ -90,7 +92,15 @@ class QuarantineError(MedimError):
     """More rows were quarantined than the job's section `compute` allows; no `_SUCCESS` was written."""
 
 
+def sentence(error: object) -> str:
+    """What an error says, with its full stop."""
+    text = str(error).rstrip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` (did you mean steps?)` when a known word is near, else nothing."""
+    if len(word) > _LONGEST_WORD:
+        return ""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""

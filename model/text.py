@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from medim_forge.model.quoting import quoted
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -77,14 +79,15 @@ class ReportTokenizer:
         """
         ids = self._pieces(text)
         if reserved := [token for token in self._rules.specials if token in text]:
-            raise TextError(f"report text {text!r} spells out {reserved[0]}, which is no text; leave it out")
+            raise TextError(f"report text {quoted(text)} spells out {reserved[0]}, which is no text; leave it out")
         if self._unknown in ids:
+            lacking = quoted(self.unknown(text))
             raise TextError(
-                f"report text {text!r} holds characters this tokenizer does not know: {self.unknown(text)}; write them "
-                "in ASCII"
+                f"report text {quoted(text)} holds characters this tokenizer does not know: {lacking}; write them in "
+                "ASCII"
             )
         if reserved := [self._specials[i] for i in ids if i in self._specials]:
-            raise TextError(f"report text {text!r} spells out {reserved[0]}, which is no text; leave it out")
+            raise TextError(f"report text {quoted(text)} spells out {reserved[0]}, which is no text; leave it out")
         return [self._bos, *ids]
 
     def encode_prompt(self, text: str) -> list[int]:
@@ -97,10 +100,10 @@ class ReportTokenizer:
         back = self.decode(ids[1:])
         if back != text:
             changed = sorted(set(text) - set(back))
-            shown = f"characters {changed} change" if changed else "white space changes"
+            shown = f"characters {quoted(changed)} change" if changed else "white space changes"
             raise TextError(
-                f"prompt {text!r} comes back from this tokenizer as {back!r}: {shown}; write it with plain characters "
-                "and single blanks"
+                f"prompt {quoted(text)} comes back from this tokenizer as {quoted(back)}: {shown}; write it with "
+                "plain characters and single blanks"
             )
         return ids
 
@@ -109,7 +112,13 @@ class ReportTokenizer:
         return sorted(char for char in set(text) if self._unknown in self._pieces(char))
 
     def _pieces(self, text: str) -> list[int]:
-        """Ids of the text alone."""
+        """Ids of the text alone.
+
+        Raises:
+            TextError: it is no text.
+        """
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise TextError(f"report text {quoted(text)} holds half of a surrogate pair, which is no character")
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room is a file or a folder of the package. Later rooms may import earlier ones, never the other way round.
 ORDER = {
     "model": (
-        *("cost", "folders", "values", "familiarity", "layout", "text", "conventions", "config", "reports"),
+        *("quoting", "cost", "folders", "values", "familiarity", "layout", "text", "conventions", "config", "reports"),
         *("sampling", "network", "loss", "scoring", "checkpoint", "medim", "convert"),
     ),
     "generator": (

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.jobspec.explain import validated
-from medim_forge.generator.jobspec.fields import Count, DrawnDomain, Place, Section, Seed, Share
+from medim_forge.generator.jobspec.fields import Count, DrawnDomain, Pairs, Place, Section, Seed, Share
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.output import FolderSection
@@ -18,7 +18,8 @@ Arm = Literal["real", "real_synthetic", "real_shuffled", "real_duplicated"]
 ARMS: tuple[Arm, ...] = ("real", "real_synthetic", "real_shuffled", "real_duplicated")
 # Training and validation phantoms of the embedded checkpoint have lower seeds.
 UNSEEN_SEEDS = 2_000_000_000_000
-Amount = Annotated[float, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, le=1000)]
+MOST_REAL = 1_000_000  # pairs that are drawn and held in memory
 
 
 class ShiftSection(Section):
@@ -53,8 +54,8 @@ class RealSection(Section):
         shift: of the acquisition.
     """
 
-    pairs: Annotated[int, Field(ge=2)] = 100
-    test_pairs: Annotated[int, Field(ge=2)] = 600
+    pairs: Annotated[int, Field(ge=2, le=MOST_REAL)] = 100
+    test_pairs: Annotated[int, Field(ge=2, le=MOST_REAL)] = 600
     first_seed: Seed = UNSEEN_SEEDS
     shift: ShiftSection = Field(default_factory=ShiftSection)
 
@@ -70,7 +71,7 @@ class SyntheticSection(Section):
 
     dataset: Place | None = None
     generate: dict[str, Any] | None = None
-    pairs: Count | None = None
+    pairs: Pairs | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> SyntheticSection:
@@ -90,7 +91,7 @@ class ClassifierSection(Section):
 
     side: Annotated[int, Field(ge=4, le=256)] = 32
     components: Count = 40
-    strength: Annotated[float, Field(gt=0)] = 0.1
+    strength: Annotated[float, Field(ge=1e-9, le=1e9)] = 0.1
 
 
 class AugmentSpec(JobHeader):
@@ -113,9 +114,9 @@ class AugmentSpec(JobHeader):
     real: RealSection = Field(default_factory=RealSection)
     synthetic: SyntheticSection
     arms: Annotated[tuple[Arm, ...], Field(strict=False)] = ARMS
-    seeds: Annotated[int, Field(ge=2)] = 8
+    seeds: Annotated[int, Field(ge=2, le=10_000)] = 8
     classifier: ClassifierSection = Field(default_factory=ClassifierSection)
-    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     output: FolderSection
 
     @model_validator(mode="after")

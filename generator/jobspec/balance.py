@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from medim_forge.generator.jobspec.fields import Count, DomainName, Label, Section, Text, named_twice
+from medim_forge.generator.jobspec.fields import DomainName, Label, Pairs, Section, Text, named_twice
 
 
 class QuotaSection(Section):
@@ -25,8 +25,8 @@ class QuotaSection(Section):
     finding: Text | None = None
     label: Label | None = None
     prompt: Annotated[int, Field(ge=0)] | None = None
-    kept: Count | None = None
-    at_most: Count | None = None
+    kept: Pairs | None = None
+    at_most: Pairs | None = None
 
     @model_validator(mode="after")
     def _one_kind_and_a_number(self) -> QuotaSection:
@@ -61,7 +61,7 @@ class BalanceSection(Section):
         quotas: what `data/` is to hold. Beside them, what a filter with `action: regenerate` drops is made again.
     """
 
-    budget: Count
+    budget: Pairs
     tries: Annotated[int, Field(ge=2, le=1000)] = 10
     quotas: Annotated[tuple[QuotaSection, ...], Field(strict=False)] = ()
 

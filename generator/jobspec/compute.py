@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from medim_forge.generator.jobspec.fields import Count, Section, Share
+from medim_forge.generator.jobspec.fields import MOST_PAIRS, Section, Share, Threads, at_most
+
+Deadline = Annotated[float, Field(ge=0.001), at_most(2_592_000, "which is thirty days")]
 
 
 class ComputeSection(Section):
@@ -25,14 +27,14 @@ class ComputeSection(Section):
             allows them.
     """
 
-    replicas: Count = 1
-    gpus_per_replica: Annotated[float, Field(ge=0)] = 0.0
-    threads_per_replica: Count = 1
+    replicas: Annotated[int, Field(ge=1), at_most(10_000, "for one driver keeps no more apart")] = 1
+    gpus_per_replica: Annotated[float, Field(ge=0), at_most(64, "for no machine holds more GPUs")] = 0.0
+    threads_per_replica: Threads = 1
     pairs_per_shard: Annotated[int, Field(ge=1, le=100_000)] = 32
-    shard_deadline_s: Annotated[float, Field(gt=0)] = 900.0
-    placement_deadline_s: Annotated[float, Field(gt=0)] = 60.0
-    max_retries: Annotated[int, Field(ge=0)] = 2
-    max_quarantined: Annotated[int, Field(ge=0)] = 0
+    shard_deadline_s: Deadline = 900.0
+    placement_deadline_s: Deadline = 60.0
+    max_retries: Annotated[int, Field(ge=0, le=1000)] = 2
+    max_quarantined: Annotated[int, Field(ge=0, le=MOST_PAIRS)] = 0
     max_failed_share: Share = 0.5
 
     @property

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from medim_forge.generator.domains import facts_of
 from medim_forge.generator.jobspec.compute import ComputeSection
-from medim_forge.generator.jobspec.fields import Count, Section, Seed
+from medim_forge.generator.jobspec.fields import MOST_PAIRS, Count, Pairs, Section, Seed
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.output import FolderSection
 from medim_forge.generator.jobspec.sampling import ModelSection, SamplingSection
@@ -22,7 +22,7 @@ class ProbeSection(Section):
         passes: over them.
     """
 
-    images: Annotated[int, Field(ge=64)] = 8000
+    images: Annotated[int, Field(ge=64, le=MOST_PAIRS)] = 8000
     passes: Count = 5
 
 
@@ -43,8 +43,8 @@ class EvaluateSpec(JobHeader):
 
     kind: Literal["evaluate"]
     model: ModelSection = Field(default_factory=ModelSection)
-    chest_pairs: Count = 512
-    pathology_pairs: Count = 256
+    chest_pairs: Pairs = 512
+    pathology_pairs: Pairs = 256
     sampling_seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=2)] = (1, 2)
     sampling: SamplingSection = Field(default_factory=SamplingSection)
     compute: ComputeSection = Field(default_factory=lambda: ComputeSection(replicas=2))

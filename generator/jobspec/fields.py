@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -15,15 +16,53 @@ from medim_forge.generator.filters.observations import OBSERVATIONS
 from medim_forge.generator.phantoms import DOMAINS as DRAWN
 
 MAX_SEED = 2**63 - 1
+MOST_PAIRS = 10_000_000
+MOST_OF_TEXT = 20_000  # characters; reports are shorter
+_MOST_OF_PATH, _MOST_OF_NAME = 4096, 255  # bytes that file systems take
 
+
+def at_most(limit: float, because: str) -> AfterValidator:
+    """A check that a number is not beyond a limit, which says why there is one."""
+
+    def check(value: float) -> float:
+        if value > limit:
+            raise ValueError(f"give at most {limit:,}, {because}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _seven_digits(pairs: int) -> int:
+    if pairs > MOST_PAIRS:
+        raise ValueError(TOO_MANY_PAIRS)
+    return pairs
+
+
+TOO_MANY_PAIRS = (
+    f"give at most {MOST_PAIRS:,}, because the number of a pair has seven digits; split the job, each part with a seed "
+    "of its own"
+)
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+# Pairs of a job.
+Pairs = Annotated[int, Field(ge=1), AfterValidator(_seven_digits)]
+Threads = Annotated[int, Field(ge=1), at_most(1024, "for no machine runs more threads at a time")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 def _place(text: str) -> str:
     """The path or address, which holds no control character and nothing that a shell would have to expand."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds what is no UTF-8 text; rename the folder or file") from error
+    if len(content) > _MOST_OF_PATH:
+        raise ValueError(f"is a path of {len(content):,} bytes, and systems take {_MOST_OF_PATH:,}; give a shorter one")
+    if (longest := max(map(len, content.split(b"/")))) > _MOST_OF_NAME:
+        raise ValueError(
+            f"has a name of {longest:,} bytes between its slashes, and systems take {_MOST_OF_NAME}; give a shorter one"
+        )
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("holds a line end or another control character; leave it out")
     if text.startswith("~") or "$" in text:
@@ -32,9 +71,9 @@ def _place(text: str) -> str:
 
 
 # Where something lies: a path, or an address.
-Place = Annotated[Text, AfterValidator(_place)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
 # Words of a report: blanks, tabs and line ends between them are one blank, and there are none around them.
-Words = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
+Words = Annotated[str, Field(max_length=MOST_OF_TEXT), AfterValidator(lambda text: " ".join(text.split()))]
 
 
 class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan=False):
@@ -60,7 +99,7 @@ def _word_of(known: Iterable[str]) -> BeforeValidator:
 
     def check(value: object) -> object:
         words = tuple(known)
-        if value not in words:
+        if not isinstance(value, str) or value not in words:
             raise PydanticKnownError("literal_error", {"expected": ", ".join(words)})
         return value
 
@@ -93,4 +132,4 @@ Label = Annotated[str, _word_of(OBSERVATIONS)]
 
 def named_twice(names: Sequence[str]) -> str:
     """The names that occur more than once, sorted and separated by commas; empty where all differ."""
-    return ", ".join(sorted({name for name in names if names.count(name) > 1}))
+    return ", ".join(sorted(name for name, count in Counter(names).items() if count > 1))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr
 
+from medim_forge.generator.jobspec.composer import Location, Places
 from medim_forge.generator.jobspec.fields import Section, Seed
 
 
@@ -25,11 +26,25 @@ class JobHeader(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
     seed: Seed = 0
     _source: str = PrivateAttr(default="spec")
+    _places: Places = PrivateAttr(default_factory=dict)
 
-    def named(self, source: str) -> Self:
-        """The same job, which errors call `source` from now on."""
-        self._source = source
+    def named(self, source: str, places: Places | None = None) -> Self:
+        """The same job, which errors call `source` from now on, with the lines that its keys stand in."""
+        self._source, self._places = source, places or {}
         return self
+
+    @property
+    def places(self) -> Places:
+        """The lines that its keys stand in, by path; empty where it was read from no file."""
+        return self._places
+
+    def place(self, *location: int | str) -> str:
+        """What errors call the place of a key: file, and line where it is known."""
+        return place_of(self._source, location, self._places)
+
+    def at(self, *location: int | str) -> str:
+        """What errors call a key of the job: file, line where it is known, and dotted key."""
+        return f"{self.place(*location)}: {dotted(location)}"
 
     @property
     def source(self) -> str:
@@ -48,3 +63,16 @@ class JobHeader(Section):
             if isinstance(values.get(section), dict):
                 values[section] = {key: value for key, value in values[section].items() if key not in keys}
         return values
+
+
+def dotted(location: Location) -> str:
+    """A path of keys and list entries as people write it, e.g. `prompts[0].pairs`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
+
+
+def place_of(source: str, location: Location, places: Places) -> str:
+    """The file, with the line of the key or of the nearest one around it where that is known."""
+    for end in range(len(location), 0, -1):
+        if location[:end] in places:
+            return f"{source}:{places[location[:end]]}"
+    return source

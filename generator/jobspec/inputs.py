@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.jobspec.fields import Count, DomainName, DrawnDomain, Place, Section, Seed, Text, Words
+from medim_forge.generator.jobspec.fields import (
+    Count,
+    DomainName,
+    DrawnDomain,
+    Pairs,
+    Place,
+    Section,
+    Seed,
+    Text,
+    Words,
+)
 
 
 class PromptSection(Section):
@@ -22,7 +32,7 @@ class PromptSection(Section):
     domain: DomainName
     text: Words | None = None
     findings: Annotated[tuple[Text, ...], Field(strict=False)] = ()
-    pairs: Count
+    pairs: Pairs
 
 
 class PhantomInputs(Section):
@@ -39,7 +49,7 @@ class PhantomInputs(Section):
 
     source: Literal["phantoms"]
     domain: DrawnDomain
-    pairs: Count
+    pairs: Pairs
     seed: Seed = 0
     opening: Words | None = None
 

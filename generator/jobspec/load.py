@@ -9,12 +9,15 @@ from typing import Any
 
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.jobspec.augment import AugmentSpec
+from medim_forge.generator.jobspec.composer import Places
 from medim_forge.generator.jobspec.data_job import DataSpec
-from medim_forge.generator.jobspec.document import read_yaml, yaml_text
+from medim_forge.generator.jobspec.document import read_document, yaml_text
 from medim_forge.generator.jobspec.evaluate import EvaluateSpec
 from medim_forge.generator.jobspec.explain import validated
 from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.jobspec.header import place_of
 from medim_forge.generator.jobspec.train import TrainSpec
+from medim_forge.model.quoting import quoted, shown
 
 JobSpec = GenerateSpec | TrainSpec | AugmentSpec | EvaluateSpec | DataSpec
 KINDS: Mapping[str, type[JobSpec]] = {
@@ -37,11 +40,17 @@ def load_spec(path: Path | str, out: str | None = None) -> JobSpec:
         SpecError: the file cannot be read, or holds an unknown key, a wrong type or an impossible value.
     """
     path = find_job(path)
-    values = read_yaml(path)
+    document = read_document(path)
+    values, places = document.values, document.places
     if out is not None:
         section = values.get("output")
         values["output"] = {**(section if isinstance(section, dict) else {}), "dir": out}
-    return parse_spec(values, source=str(path))
+        places = {location: line for location, line in places.items() if location not in _OUT}
+    return parse_spec(values, source=shown(path), places=places)
+
+
+# What `--out` replaces stands in no line of the file.
+_OUT = (("output",), ("output", "dir"))
 
 
 def find_job(path: Path | str) -> Path:
@@ -54,7 +63,7 @@ def find_job(path: Path | str) -> Path:
         SpecError: it is a bare name that neither a file nor a bundled job has.
     """
     path = Path(path)
-    if path.is_file() or path.suffix or len(path.parts) != 1:
+    if path.suffix or len(path.parts) != 1 or _may_be_read(path):
         return path
     bundled = {
         Path(entry.name).stem: Path(str(entry))
@@ -63,29 +72,38 @@ def find_job(path: Path | str) -> Path:
     }
     if path.name not in bundled:
         raise SpecError(
-            f"{path}: is neither a file nor a bundled job{suggestion(path.name, bundled)}. Bundled: "
+            f"{shown(path)}: is neither a file nor a bundled job{suggestion(path.name, bundled)}. Bundled: "
             f"{', '.join(sorted(bundled))}. Or give the path of a job file, e.g. jobs/quickstart.yaml."
         )
     return bundled[path.name]
 
 
-def parse_spec(values: Mapping[str, Any], source: str) -> JobSpec:
+def _may_be_read(path: Path) -> bool:
+    """Whether there is something of this name that is no folder, or nobody can tell."""
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):
+        return True
+
+
+def parse_spec(values: Mapping[str, Any], source: str, places: Places | None = None) -> JobSpec:
     """The job that `values` describe.
 
     Args:
         values: the content of a job file.
         source: what to call it in errors.
+        places: line of each key and list entry by path, where it was read from a file.
 
     Raises:
         SpecError: an unknown key, a wrong type or an impossible value.
     """
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        said = (
-            "kind is missing" if kind is None else f"kind = {kind!r} is not a kind of job{suggestion(str(kind), KINDS)}"
-        )
-        raise SpecError(f"{source}: {said}. Known: {', '.join(KINDS)}.")
-    return validated(KINDS[kind], values, source)
+        said = f"kind = {quoted(kind)} is not a kind of job{suggestion(str(kind), KINDS)}"
+        said = "kind is missing" if kind is None else said
+        where = place_of(source, ("kind",), places or {})
+        raise SpecError(f"{where}: {said}. Known: {', '.join(KINDS)}.")
+    return validated(KINDS[kind], values, source, places)
 
 
 def to_yaml(spec: JobSpec) -> str:

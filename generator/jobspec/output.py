@@ -42,8 +42,8 @@ class DicomSection(Section):
     """
 
     sop_class: Literal["auto", "secondary_capture"] = "auto"
-    imager_pixel_spacing_mm: Annotated[float, Field(gt=0, le=100)] | None = None
-    microns_per_pixel: Annotated[float, Field(gt=0, le=1000)] | None = None
+    imager_pixel_spacing_mm: Annotated[float, Field(ge=0.001, le=100)] | None = None
+    microns_per_pixel: Annotated[float, Field(ge=0.001, le=1000)] | None = None
     transfer_syntax: Literal["explicit_vr_little_endian", "jpeg_ls_lossless", "jpeg_2000_lossless"] = (
         "explicit_vr_little_endian"
     )

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medim_forge.generator.jobspec.fields import Place, Section
+from medim_forge.generator.jobspec.fields import Place, Section, at_most
 
-# At the least temperature the most likely token is drawn; a smaller one is a slip of the pen.
-Temperature = Annotated[float, Field(ge=1e-4)]
+# At the least temperature the most likely token is drawn, at the greatest all are alike; beyond is a slip of the pen.
+Temperature = Annotated[float, Field(ge=1e-4, le=1e4)]
+Guidance = Annotated[float, Field(ge=0), at_most(1000, "beyond which logits overflow")]
 Reveal = Literal["random", "sequential", "confidence"]
 
 
@@ -55,11 +56,11 @@ class SamplingSection(Section):
     image_reveal: Reveal = "random"
     steps: Annotated[int, Field(ge=1, le=4096)] = 24
     text_steps: Annotated[int, Field(ge=1, le=4096)] = 24
-    guidance: Annotated[float, Field(ge=0)] = 2.0
-    text_guidance: Annotated[float, Field(ge=0)] = 0.0
+    guidance: Guidance = 2.0
+    text_guidance: Guidance = 0.0
     text_temperature: Temperature = 0.7
     image_temperature: Temperature = 0.8
-    confidence_noise: Annotated[float, Field(ge=0)] = 1.0
+    confidence_noise: Annotated[float, Field(ge=0, le=1e4)] = 1.0
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
 
     def idle_keys(self) -> tuple[str, ...]:

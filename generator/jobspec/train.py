@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from medim_forge.generator.errors import suggestion
-from medim_forge.generator.jobspec.fields import Count, Place, Section, Share
+from medim_forge.generator.jobspec.fields import Count, Place, Section, Share, Threads
 from medim_forge.generator.jobspec.header import JobHeader
 from medim_forge.generator.jobspec.output import FolderSection
 from medim_forge.generator.phantoms import DOMAINS
@@ -135,6 +135,6 @@ class TrainSpec(JobHeader):
     tokenizer: TrainTokenizerSection
     backbone: TrainBackboneSection
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: Count = 2
+    threads: Threads = 2
     snapshot_every: Count = 100
     output: FolderSection

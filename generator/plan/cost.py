@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
-from medim_forge.generator.errors import SpecError
+from medim_forge.generator.errors import SpecError, sentence
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan.plan import Plan
 from medim_forge.model import cost as model_cost
+from medim_forge.model.config import ConfigError, MedimConfig, read_config
 from medim_forge.model.cost import WRITTEN_SHARE, affordable
 from medim_forge.model.folders import CheckpointError, resolve
 
@@ -102,9 +101,9 @@ def text_steps(spec: GenerateSpec) -> float:
     """
     sampling = spec.sampling
     if sampling.method == "maskgit" and sampling.text_reveal == "sequential":
-        layout, _ = _sizes(spec)
-        if layout.get("end_id") is not None:
-            return WRITTEN_SHARE * float(layout["report_slots"])
+        layout = _config(spec).layout
+        if layout.end_id is not None:
+            return WRITTEN_SHARE * float(layout.report_slots)
     return sampling.text_steps
 
 
@@ -114,24 +113,18 @@ def row_flops(spec: GenerateSpec) -> float:
     Raises:
         SpecError: the checkpoint is missing or has no readable config.
     """
-    layout, backbone = _sizes(spec)
-    length = layout["report_slots"] + layout["image_slots"]
-    return model_cost.row_flops(length=length, **{name: backbone[name] for name in _BACKBONE_SIZES})
+    config = _config(spec)
+    sizes = {name: getattr(config.backbone, name) for name in _BACKBONE_SIZES}
+    return model_cost.row_flops(length=config.layout.state_slots, **sizes)
 
 
-def _sizes(spec: GenerateSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Layout and backbone of the job's checkpoint, with all the sizes that are asked for here."""
+def _config(spec: GenerateSpec) -> MedimConfig:
+    """The sizes of the job's checkpoint.
+
+    Raises:
+        SpecError: the checkpoint is missing or has no readable config.
+    """
     try:
-        path = resolve(spec.model.checkpoint) / "config.json"
-    except CheckpointError as error:
-        raise SpecError(f"{spec.source}: model.checkpoint: {error}") from error
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        layout, backbone = dict(config["layout"]), dict(config["backbone"])
-        layout |= {name: int(layout[name]) for name in ("report_slots", "image_slots")}
-        return layout, backbone | {name: int(backbone[name]) for name in _BACKBONE_SIZES}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpecError(
-            f"{spec.source}: model.checkpoint = {spec.model.checkpoint!r}: {path} is no model config ({error!r}). "
-            "Give a folder that `medim run` of a train job made, or `phantom`."
-        ) from error
+        return read_config(resolve(spec.model.checkpoint))
+    except (CheckpointError, ConfigError) as error:
+        raise SpecError(f"{spec.at('model', 'checkpoint')}: {sentence(error)}") from error

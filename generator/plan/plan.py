@@ -17,6 +17,7 @@ from medim_forge.generator.filters import build_filters
 from medim_forge.generator.inputs import count_inputs, digest_inputs
 from medim_forge.generator.inputs.words import with_words
 from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.jobspec.fields import MOST_PAIRS
 from medim_forge.generator.plan.prompts import check_prompts, compose
 from medim_forge.generator.plan.quotas import check_balance
 from medim_forge.generator.records import PairRequest, Prompt, Shard
@@ -218,12 +219,20 @@ def make_plan(spec: GenerateSpec) -> Plan:
     Raises:
         SpecError: inputs, findings, kinds of pairs or filter options that do not exist, or a budget below the plan.
     """
-    check_prompts(spec.prompts, spec.source)
+    check_prompts(spec.prompts, spec.source, spec.places)
     try:
         build_filters(with_words(spec))
     except SpecError as error:
-        raise SpecError(f"{spec.source}: {error}") from error
+        named = [place for place, rule in enumerate(spec.filters) if str(error).startswith(f"filters: {rule.name}:")]
+        raise SpecError(f"{spec.place('filters', *named[:1])}: {error}") from error
     pairs = count_inputs(spec) if spec.inputs is not None else sum(section.pairs for section in spec.prompts)
+    if pairs > MOST_PAIRS:
+        key = "prompts" if spec.inputs is None else "inputs"
+        mend = "split the job, each part with a seed of its own" if spec.inputs is None else "set inputs.limit"
+        raise SpecError(
+            f"{spec.at(key)}: {pairs:,} pairs in all, and a job makes at most {MOST_PAIRS:,}, because the number of a "
+            f"pair has seven digits; {mend}."
+        )
     check_balance(spec, pairs)
     return plan_of(spec, pairs)
 

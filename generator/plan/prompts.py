@@ -14,8 +14,11 @@ from functools import lru_cache
 from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.jobspec import PromptSection
+from medim_forge.generator.jobspec.composer import Places
+from medim_forge.generator.jobspec.header import dotted, place_of
 from medim_forge.generator.phantoms import FINDINGS, GRAMMARS, Sentence, read_findings
 from medim_forge.generator.records import Domain, Prompt
+from medim_forge.model.quoting import quoted
 
 
 def compose(section: PromptSection, seed: int) -> Prompt:
@@ -33,7 +36,7 @@ def compose(section: PromptSection, seed: int) -> Prompt:
     return Prompt(domain=section.domain, text=text, findings=tuple(sorted(read_findings(text))))
 
 
-def check_prompts(prompts: Sequence[PromptSection], source: str) -> None:
+def check_prompts(prompts: Sequence[PromptSection], source: str, places: Places | None = None) -> None:
     """Every finding that is asked for is one its domain has, named once.
 
     Raises:
@@ -42,7 +45,8 @@ def check_prompts(prompts: Sequence[PromptSection], source: str) -> None:
     for index, section in enumerate(prompts):
         known = FINDINGS.get(section.domain, ())
         for finding in section.findings:
-            where = f"{source}: prompts[{index}].findings: {finding!r}"
+            location = ("prompts", index, "findings")
+            where = f"{place_of(source, location, places or {})}: {dotted(location)}: {quoted(finding)}"
             if finding not in known:
                 listed = ", ".join(known) or "none, for the domain has no grammar; ask in words, with text"
                 raise SpecError(

@@ -9,6 +9,7 @@ from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.filters.observations import labels, mentions
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.phantoms import FINDINGS, GRAMMARS
+from medim_forge.model.quoting import quoted
 
 
 def check_balance(spec: GenerateSpec, pairs: int) -> None:
@@ -25,13 +26,13 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
         return
     if spec.balance.budget < pairs:
         raise SpecError(
-            f"{spec.source}: balance.budget = {spec.balance.budget} is below the {pairs} planned pairs, which it "
+            f"{spec.at('balance', 'budget')} = {spec.balance.budget} is below the {pairs} planned pairs, which it "
             "includes; raise it, or plan fewer."
         )
     domains = spec.domains
     labelled = any(facts_of(domain).chexpert for domain in domains)
     for place, quota in enumerate(spec.balance.quotas):
-        where = f"{spec.source}: balance.quotas[{place}]"
+        where = spec.at("balance", "quotas", place)
         if quota.label is not None and not labelled:
             raise SpecError(f"{where}.label: labels are of chest reports, and the job makes pairs of {domains[0]}.")
         if quota.label is not None and spec.model.checkpoint == "phantom" and quota.label not in phantom_labels():
@@ -46,7 +47,7 @@ def check_balance(spec: GenerateSpec, pairs: int) -> None:
         known = tuple(finding for domain in domains for finding in FINDINGS.get(domain, ()))
         if quota.finding is not None and quota.finding not in known:
             raise SpecError(
-                f"{where}.finding: {quota.finding!r} is not a finding of {' or '.join(domains)}"
+                f"{where}.finding: {quoted(quota.finding)} is not a finding of {' or '.join(domains)}"
                 f"{suggestion(quota.finding, known)}. Known: {', '.join(known)}. CheXpert observations go under label."
             )
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from medim_forge.generator.domains import facts_of
-from medim_forge.generator.errors import SpecError, suggestion
+from medim_forge.generator.errors import SpecError, sentence, suggestion
 from medim_forge.generator.inputs.load import given_reports
 from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.jobspec.composer import Location
 from medim_forge.generator.jobspec.inputs import ParquetInputs
 from medim_forge.generator.plan.prompts import compose
 from medim_forge.model.config import ConfigError
@@ -34,9 +35,9 @@ def check_words(spec: GenerateSpec) -> tuple[str, ...]:
     try:
         slots = ReportSlots.load(resolve(spec.model.checkpoint))
     except (CheckpointError, ConfigError, TextError, OSError) as error:
-        raise SpecError(f"{spec.source}: model.checkpoint: {error}") from error
+        raise SpecError(f"{spec.at('model', 'checkpoint')}: {sentence(error)}") from error
     for index, section in enumerate(spec.prompts):
-        key = f"prompts[{index}]"
+        key = ("prompts", index)
         opening = facts_of(section.domain).opening if section.text is None else section.text
         _check_opening(spec, slots, section.domain, opening, key, "domain" if section.text is None else "text")
         if section.findings:
@@ -44,15 +45,15 @@ def check_words(spec: GenerateSpec) -> tuple[str, ...]:
     if spec.inputs is None:
         return ()
     if spec.task == "report_to_image":
-        _check_opening(spec, slots, spec.inputs.domain, "", "inputs", "domain")
+        _check_opening(spec, slots, spec.inputs.domain, "", ("inputs",), "domain")
         # Phantoms are drawn of the embedded checkpoint's own domain.
         return _check_given(spec, slots) if isinstance(spec.inputs, ParquetInputs) else ()
     opening = facts_of(spec.inputs.domain).opening if spec.inputs.opening is None else spec.inputs.opening
-    _check_opening(spec, slots, spec.inputs.domain, opening, "inputs", "opening")
+    _check_opening(spec, slots, spec.inputs.domain, opening, ("inputs",), "opening")
     return ()
 
 
-def _check_opening(spec: GenerateSpec, slots: ReportSlots, domain: str, text: str, section: str, key: str) -> None:
+def _check_opening(spec: GenerateSpec, slots: ReportSlots, domain: str, text: str, section: Location, key: str) -> None:
     """The checkpoint knows the domain, and its reports can begin with the text.
 
     Raises:
@@ -62,14 +63,14 @@ def _check_opening(spec: GenerateSpec, slots: ReportSlots, domain: str, text: st
         slots.config.layout.code_range(domain)
     except LayoutError as error:
         near = suggestion(domain, slots.config.layout.domains)
-        raise SpecError(f"{spec.source}: {section}.domain: {error}{near}") from error
+        raise SpecError(f"{spec.at(*section, 'domain')}: {error}{near}.") from error
     official = spec.sampling.mode == "official"
     given = slots.config.conventions.prompt(text) if official else text
     try:
         if given:
             slots.ids(given, whole=False, official=official)
     except TextError as error:
-        raise SpecError(f"{spec.source}: {section}.{key}: {error}") from error
+        raise SpecError(f"{spec.at(*section, key)}: {sentence(error)}") from error
 
 
 @dataclass
@@ -141,7 +142,7 @@ def _check_given(spec: GenerateSpec, slots: ReportSlots) -> tuple[str, ...]:
     lines = tuple(found.lines(slots.config.layout.report_slots))
     if found.rows == found.looked_at < MOST_ROWS:
         raise SpecError(
-            f"{spec.source}: inputs: no row can be used: {'; '.join(lines)}. Shorten the reports, write them in "
+            f"{spec.at('inputs')}: no row can be used: {'; '.join(lines)}. Shorten the reports, write them in "
             "characters that the checkpoint knows, or take another checkpoint."
         )
     return tuple(f"inputs: {line}; they will be quarantined" for line in lines)

@@ -66,7 +66,7 @@ def test_an_output_folder_without_write_permission_is_refused(refused, tmp_path,
 def test_a_missing_checkpoint_is_refused(refused, tmp_path):
     error = refused(tiny_job(tmp_path / "out", tmp_path / "nowhere"))
     assert "model.checkpoint" in error
-    assert f"{tmp_path / 'nowhere'} is not a folder" in error
+    assert "nowhere' is not a folder" in error
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(refused, tmp_path):

@@ -115,9 +115,10 @@ def test_evaluation_makes_its_pairs_where_it_is_asked_to(medim, tmp_path, monkey
 def test_mistake_in_the_job_is_one_clear_line_and_exit_code_1(medim, toy, command):
     path, _ = toy()
     path.write_text(path.read_text() + "samplin: {}\n")
+    line = len(path.read_text().splitlines())
     code, out, err = medim(*command, path)
     assert (code, out) == (1, "")
-    assert err.startswith(f"medim: {path}: samplin is not a known key (did you mean sampling?)")
+    assert err.startswith(f"medim: {path}:{line}: samplin is not a known key (did you mean sampling?)")
     assert len(err.splitlines()) == 1
 
 

@@ -33,7 +33,7 @@ def test_a_number_is_what_people_take_it_for(text, value):
         ("a: 1\nb: !!str 8", "a.yaml:2:4: .* job files take no tags such as !!str; leave it out"),
         ("a: !!bool maybe", "a.yaml:1:4: .* job files take no tags"),
         ("a: " + 5000 * "9", "a.yaml:1:4: .* a number of 5000 digits is beyond every range"),
-        ("a: " + 5000 * "[", "a.yaml: is not a job file: it is nested too deeply"),
+        ("a: " + 5000 * "[", "a.yaml:1:36: .* it is nested too deeply: more than 32 levels"),
         ("a: 1\nb: x\0", "a.yaml:2:5: .* holds the control character"),
         ("a: 1\na: 2", "a.yaml:2:1: .* the key a is given twice"),
     ],

@@ -38,7 +38,7 @@ def test_unknown_key_names_file_key_suggestion_and_known_keys(job):
         ({"promts": []}, ["promts is not a known key (did you mean prompts?)"]),
         ({"prompts": []}, ["prompts is empty", "at least one"]),
         ({"prompts": [{"domain": "chest", "pairs": 1}]}, ["prompts[0].domain = 'chest'", "did you mean chest_xray?"]),
-        ({"prompts": [{"domain": "pathology", "pairs": 0}]}, ["prompts[0].pairs = 0", "greater than or equal to 1"]),
+        ({"prompts": [{"domain": "pathology", "pairs": 0}]}, ["prompts[0].pairs = 0", "give at least 1"]),
         ({"prompts": [{"domain": "pathology"}]}, ["prompts[0].pairs is missing"]),
         ({"sampling": {"steps": "many"}}, ["sampling.steps = 'many'", "give a whole number"]),
         ({"sampling": {"steps": 2.5}}, ["sampling.steps = 2.5", "give a whole number"]),
@@ -91,7 +91,7 @@ def test_every_mistake_is_reported_at_once(job):
         ("sampling: {steps: 1, steps: 2}\n", ["steps is given twice"]),
         ("kind: [generate\n", ["is not a job file"]),
         ("- generate\n", ["holds no mapping"]),
-        ("", ["holds no mapping"]),
+        ("", ["is empty"]),
         ("date: 2026-02-30\n", ["is not a job file", "day"]),
     ],
 )
@@ -184,7 +184,7 @@ def test_digest_does_not_depend_on_how_the_job_is_written(spec):
 @given(
     seed=st.integers(0, 2**63 - 1),
     steps=st.integers(1, 4096),
-    guidance=st.floats(0, 1e6),
+    guidance=st.floats(0, 1e3),
     text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40),
 )
 def test_any_valid_job_survives_writing_and_reading(spec, tmp_path, seed, steps, guidance, text):

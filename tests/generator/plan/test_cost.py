@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.plan.cost import estimate, row_flops, rows_per_pair
 from medim_forge.generator.plan.plan import make_plan
-
-OFFICIAL = {
-    "layout": {"report_slots": 256, "image_slots": 1024},
-    "backbone": {
-        "hidden_size": 3072,
-        "layers": 10,
-        "heads": 16,
-        "kv_heads": 16,
-        "head_dim": 256,
-        "intermediate_size": 24576,
-    },
-}
+from medim_forge.model.config import medim
 
 
 @pytest.fixture
 def official(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(OFFICIAL))
+    (tmp_path / "config.json").write_text(medim().to_json(), encoding="utf-8")
     return {"checkpoint": str(tmp_path), "dtype": "bfloat16"}
 
 
@@ -89,5 +76,5 @@ def test_half_empty_batches_cost_twice(spec, official):
 @pytest.mark.parametrize("content", ["{}", "no json", "[]"])
 def test_config_that_is_none_is_refused(spec, tmp_path, content):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(SpecError, match="is no model config"):
+    with pytest.raises(SpecError, match=r"model\.checkpoint: .*config\.json"):
         row_flops(spec(model={"checkpoint": str(tmp_path)}))

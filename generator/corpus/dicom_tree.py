@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset
@@ -36,6 +37,7 @@ _CODED: Mapping[tuple[str, str], str] = MappingProxyType(
     }
 )
 _USUAL: Mapping[str, str] = MappingProxyType({"findings": "FINDINGS", "impression": "IMPRESSION", "other": "HISTORY"})
+Found = TypeVar("Found")
 _DEEPEST = 32  # levels of a content tree
 # Of the patient's module: facts that tell nobody's name, and stand in reports as they should.
 _CLINICAL = (
@@ -65,9 +67,10 @@ def read_header(path: Path) -> Header | None:
     Raises:
         InputError: it is damaged; the message goes on from the name of the row.
     """
-    dataset = _read(path)
-    if dataset is None:
-        return None
+    return _read(path, _header)
+
+
+def _header(dataset: Dataset) -> Header:
     values = {keyword: _line(dataset.get(keyword)) for keyword in COLUMNS}
     names = tuple(
         _line(element.value)
@@ -96,11 +99,12 @@ class TreeWords:
         Raises:
             InputError: it cannot be read; the message goes on from the name of the row.
         """
-        dataset = _read(self.path)
-        if dataset is None:
+        own = {"findings": self.findings, "impression": self.impression}
+        headings = {**_USUAL, **{part: words for part, words in own.items() if words}}
+        lines = _read(self.path, lambda dataset: list(_lines(dataset, headings, 0)))
+        if lines is None:
             raise InputError("has a structured report that is no DICOM any more")
-        headings = {**_USUAL, **{k: v for k in ("findings", "impression") if (v := getattr(self, k))}}
-        return "\n".join(_lines(dataset, headings, 0)) or None
+        return "\n".join(lines) or None
 
 
 @dataclass(frozen=True)
@@ -119,19 +123,28 @@ class PageWords:
         )
 
 
-def _read(path: Path) -> Dataset | None:
-    """The dataset without its pixels; None where the file is no DICOM."""
+def _read(path: Path, use: Callable[[Dataset], Found]) -> Found | None:
+    """What `use` makes of the object in a file, read without its pixels; None where the file is no DICOM.
+
+    pydicom converts values when they are asked for, and repeats those that it finds odd in warnings and in its log,
+    with the name of the file. Both are silent as long as the object is used, and it is used nowhere else.
+    """
+    log = logging.getLogger("pydicom")
+    before = log.disabled
     with warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
+        log.disabled = True
         try:
-            return dcmread(path, stop_before_pixels=True)
+            return use(dcmread(path, stop_before_pixels=True))
         except InvalidDicomError:
             return None
-        except OSError:
+        except (OSError, InputError, MemoryError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - its kind is said; its words may hold values
             # Parsers meet damage in every way there is.
-            raise InputError(f"is damaged DICOM ({type(error).__name__})") from error
+            raise InputError(f"is damaged DICOM ({type(error).__name__})") from None
+        finally:
+            log.disabled = before
 
 
 def _lines(item: Dataset, headings: Mapping[str, str], depth: int) -> Iterator[str]:

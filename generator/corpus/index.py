@@ -1,7 +1,7 @@
 """What is known of every row before its report or image is read, on disk: memory does not grow with the rows.
 
 The index is an SQLite file without a name, which the system removes when it is closed, whatever happens. It holds
-digests, numbers and reasons, and nothing that can be read.
+digests, numbers, views and reasons.
 """
 
 from __future__ import annotations

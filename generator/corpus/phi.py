@@ -112,6 +112,8 @@ def _found(text: str, values: Sequence[str]) -> Iterator[tuple[PhiKind, int, int
     for part in dict.fromkeys(part for value in values for part in parts_of(value)):
         for found in re.finditer(rf"(?<!\w){re.escape(part)}(?!\w)", text, re.IGNORECASE):
             yield "DICOM value", found.start(), found.end()
-    for kind, pattern in _PATTERNS:
+    # All but a title need a digit or an @, which most reports have none of.
+    telling = any(mark.isdigit() for mark in text) or "@" in text
+    for kind, pattern in _PATTERNS if telling else _PATTERNS[-1:]:
         for found in pattern.finditer(text):
             yield kind, found.start(), found.end()

@@ -60,7 +60,7 @@ def read_report(layout: Layout, text: TextSection, record: Record) -> Reading:
     }
     if not whole and not parts:
         return Reading(reason=NO_REPORT)
-    if whole and not (layout.columns.findings or layout.columns.impression):
+    if whole and layout.section != "whole" and not (layout.columns.findings or layout.columns.impression):
         parts = sections.split_report(whole, layout.headings)
     chosen = sections.choose(layout.section, whole, {part: sections.tidy(said) for part, said in parts.items()})
     if not chosen:

@@ -212,10 +212,8 @@ def open_corpus(section: DataSection, job: str) -> Corpus:
                 index.add(layout.number, found)
                 index.settle(layout.number, layout.per_study)
                 holdings.append(holding)
-    except SpecError as error:
-        raise SpecError(f"{job}: {error}") from error
-    except InputError as error:
-        raise InputError(f"{job}: {error}") from error
+    except (SpecError, InputError) as error:
+        raise type(error)(f"{job}: {error}") from error
     _refuse_two_sides(layouts, index, job)
     return Corpus(section, layouts, tuple(holdings), index)
 

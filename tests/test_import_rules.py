@@ -45,6 +45,7 @@ LIBRARIES = {
     ),
     "pydicom": ("generator/inputs/", "generator/corpus/", "generator/writers/dicom/", "generator/audit/"),
     "highdicom": ("generator/writers/dicom/", "generator/audit/"),
+    "peft": ("generator/training/",),
     "pydantic": ("generator/jobspec/",),
     "symspellpy": ("generator/filters/lexicon.py",),
     "pydantic_core": ("generator/jobspec/",),

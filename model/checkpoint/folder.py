@@ -1,7 +1,8 @@
 """Our checkpoint folder: config.json, backbone.safetensors, image_tokenizer_<n>.safetensors, tokenizer.json, card.json.
 
 A large backbone lies in several files with an index. Loading is strict: every tensor there, of the right shape, finite;
-nothing is filled in. One sha256 names the whole.
+nothing is filled in. An adapter's folder (`adapter.py`) is a checkpoint together with the one beneath. One sha256 names
+the whole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from medim_forge.model.checkpoint import adapter
 from medim_forge.model.checkpoint.tensors import (
     WeightsError,
     index_name,
@@ -54,6 +56,9 @@ class Checkpoint:
 
 def _files(folder: Path, config: MedimConfig) -> Iterator[Path]:
     yield folder / "config.json"
+    if adapter.is_adapter(folder):
+        yield from (folder / name for name in (adapter.CONFIG, adapter.WEIGHTS, "tokenizer.json"))
+        return
     if (folder / index_name("backbone")).is_file():
         yield folder / index_name("backbone")
     yield from _weight_files(folder, "backbone")
@@ -76,12 +81,21 @@ def sha256(folder: Path) -> str:
         CheckpointError: a file is missing.
     """
     whole = hashlib.sha256()
+    if adapter.is_adapter(folder):
+        whole.update(f"base {_base_digest(folder)}\n".encode())
     for path in _files(folder, read_config(folder)):
         if not path.is_file():
             raise CheckpointError(f"checkpoint {folder}: {path.name} is missing")
         with path.open("rb") as stream:
             whole.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()
+
+
+def _base_digest(folder: Path) -> str:
+    """The digest of the checkpoint beneath an adapter, known to be the right one."""
+    found = sha256(adapter.base_folder(folder))
+    adapter.check_base(folder, found)
+    return found
 
 
 def training_data_terms(folder: Path) -> tuple[str, ...]:
@@ -136,13 +150,17 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
     Raises:
         CheckpointError: a file or tensor is missing, unexpected, of another shape or not finite.
     """
-    config = read_config(folder)
+    config, change = read_config(folder), None
+    beneath = folder
+    if adapter.is_adapter(folder):
+        _base_digest(folder)
+        beneath, change = adapter.base_folder(folder), adapter.read_adapter(folder)
     with torch.device("meta"):
         backbone = Backbone(config.backbone, config.layout.vocab)
         tokenizers = [Vqgan(sizes) for sizes in config.image_tokenizers]
-    _fill(backbone, folder, "backbone", dtype, device)
+    _fill(backbone, beneath, "backbone", dtype, device, change)
     for index, tokenizer in enumerate(tokenizers):
-        _fill(tokenizer, folder, f"image_tokenizer_{index}", torch.float32, device)
+        _fill(tokenizer, beneath, f"image_tokenizer_{index}", torch.float32, device)
     text = ReportTokenizer.load(folder / "tokenizer.json", config.conventions.text)
     if len(text) > config.layout.report_vocab:
         raise CheckpointError(
@@ -155,18 +173,28 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
     return Checkpoint(config=config, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text, ranges=ranges)
 
 
-def _fill(module: nn.Module, folder: Path, stem: str, dtype: torch.dtype, device: torch.device | str) -> None:
+def _fill(
+    module: nn.Module,
+    folder: Path,
+    stem: str,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    change: adapter.Adapter | None = None,
+) -> None:
     """The module holds the stored tensors, brought to the device one by one: never two copies of a file in memory."""
     files = _weight_files(folder, stem)
     try:
         stored = {name: tensor.shape for file in files for name, tensor in stored_tensors(file).items()}
         problems = misfits({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, stored)
+        if change is not None:
+            absent = sorted(change.names - set(stored))
+            problems += [f"the adapter changes {name}, which is not there" for name in absent]
         loaded: dict[str, Tensor] = {}
         for file in files if not problems else ():
             for name, tensor in read_tensors(file, device):
                 if not bool(torch.isfinite(tensor).all()):
                     problems.append(f"{name} holds values that are not finite")
-                loaded[name] = tensor.to(dtype)
+                loaded[name] = (tensor if change is None else change.apply(name, tensor)).to(dtype)
     except WeightsError as error:
         raise CheckpointError(str(error)) from error
     if problems:

@@ -2,8 +2,9 @@
 
 Two corruptions: the official one (one time for report and image, every slot masked on its own), and the mixture that
 the embedded checkpoint is trained on, which also shows rows whose report or image is wholly given or wholly absent
-and which teaches the end of the report. Nothing here trains with the official one (`corrupt`, `diffusion_loss`): it
-stands here for its parity with the published code, which tests/parity checks.
+and which teaches the end of the report. `diffusion_loss` is the official loss as the published code writes it; training
+computes the same from weights that are known beforehand (`generator/training/objective.py`), and tests/parity checks
+both.
 Legend: B batch, T report slots, I image slots, S = T + I, V vocabulary.
 Source: medim-spec section 4.
 """

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from medim_forge.generator.training.data import stream
-from medim_forge.generator.training.state import Snapshot, Stateful, cooldown
+from medim_forge.generator.training.optimise import cooldown
+from medim_forge.generator.training.order import stream
+from medim_forge.generator.training.source import Encoded
+from medim_forge.generator.training.state import Snapshot, Stateful
 from medim_forge.model.config import MedimConfig
 from medim_forge.model.layout import TokenLayout
 from medim_forge.model.loss import Corrupted, CorruptionMix, corrupt_mix, weighted_cross_entropy
@@ -57,21 +59,6 @@ class BackbonePlan:
     compile: bool
     snapshot_every: int
     seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """Encoded pairs of one domain.
-
-    Attributes:
-        domain: which.
-        state: int64 [R, S], `[report | image]` in joint ids.
-        opening: int64 [R], report slots of the opening, bos included.
-    """
-
-    domain: str
-    state: NDArray[np.int64]
-    opening: NDArray[np.int64]
 
 
 def initialise(backbone: Backbone, seed: int) -> None:

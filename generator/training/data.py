@@ -6,7 +6,6 @@ Legend: R rows, H W pixels, C channels, I codes, T report slots.
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,8 +102,3 @@ def report_ids(reports: list[str], tokenizer: ReportTokenizer, layout: TokenLayo
             raise ValueError(f"report of {len(ids)} ids does not fit {layout.report_slots} slots: {report!r}")
         ids_RT[row, : len(ids)] = ids
     return ids_RT
-
-
-def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """A generator of its own for every use: the same names give the same numbers, in any process, after any restart."""
-    return np.random.default_rng([seed, *(n if isinstance(n, int) else zlib.crc32(n.encode()) for n in names)])

@@ -17,7 +17,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.training.data import stream
+from medim_forge.generator.training.order import stream
 from medim_forge.model.checkpoint import Checkpoint
 from medim_forge.model.config import BackboneConfig, MedimConfig
 from medim_forge.model.layout import TokenLayout

@@ -18,7 +18,7 @@ from medim_forge.generator.jobspec import TrainSpec
 from medim_forge.generator.phantoms import OPENING
 from medim_forge.generator.store import SUCCESS, store_at
 from medim_forge.generator.store.folder import claim_folder, claim_part
-from medim_forge.generator.training.backbone import BackbonePlan, Encoded, train_backbone
+from medim_forge.generator.training.backbone import BackbonePlan, train_backbone
 from medim_forge.generator.training.data import (
     TRAIN_SEEDS,
     VALIDATION_SEEDS,
@@ -28,6 +28,7 @@ from medim_forge.generator.training.data import (
     report_tokenizer,
 )
 from medim_forge.generator.training.familiarity import measure_ranges
+from medim_forge.generator.training.source import Encoded
 from medim_forge.generator.training.tokenizer import TokenizerPlan, psnr, reconstruct, train_tokenizer
 from medim_forge.model import checkpoint, config
 from medim_forge.model.config import MedimConfig

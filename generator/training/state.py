@@ -1,4 +1,4 @@
-"""Restart points of a training loop, and the shape of its learning rate."""
+"""Restart points of an image tokenizer's training."""
 
 from __future__ import annotations
 
@@ -60,16 +60,3 @@ class Snapshot:
         part = self._path.with_suffix(".part")
         torch.save({"step": step, **{name: part.state_dict() for name, part in self._parts.items()}}, part)
         part.replace(self._path)
-
-
-def cooldown(step: int, steps: int, warmup: int, cooldown_steps: int) -> float:
-    """Learning-rate factor: linear warm-up, flat, then 1 - sqrt down to 0 over the last `cooldown_steps`.
-
-    A flat middle lets a run be made longer from its snapshot. Source: Hagele 2024 (arXiv 2405.18392).
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    left = steps - step
-    if left > cooldown_steps:
-        return 1.0
-    return float(1 - ((cooldown_steps - left) / cooldown_steps) ** 0.5)

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from medim_forge.generator.training.data import stream
-from medim_forge.generator.training.state import Snapshot, cooldown
+from medim_forge.generator.training.optimise import cooldown
+from medim_forge.generator.training.order import stream
+from medim_forge.generator.training.state import Snapshot
 from medim_forge.model.config import VqganConfig
 from medim_forge.model.network import Vqgan, to_pixels, to_uint8
 

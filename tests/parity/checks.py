@@ -28,6 +28,7 @@ from medim_forge.model.sampling.schedule import arccos_counts, sigma, sigma_rate
 from medim_forge.model.sampling.subs import subs
 from tests.parity.folder import Case
 from tests.parity.network import Network, tiny
+from tests.parity.training import check_rate, check_training
 
 TOLERANCE = 1e-4
 
@@ -254,6 +255,8 @@ CHECKS: MappingProxyType[str, Callable[[Case], None]] = MappingProxyType(
         "full": check_full,
         "trajectory": check_trajectory,
         "loss": check_loss,
+        "train": check_training,
+        "rate": check_rate,
         "schedules": check_schedules,
         "noise": check_noise,
         "backbone_shapes": check_backbone_shapes,

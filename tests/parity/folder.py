@@ -47,9 +47,8 @@ def find_cases(folder: Path) -> list[Case]:
     names = {path.name for path in folder.iterdir()}
     _check_sums(folder, names)
     meta = json.loads((folder / "meta.json").read_text()) if "meta.json" in names else {}
-    cases = [
-        case for find in (_networks, _trajectories, _losses, _tables, _images) for case in find(folder, names, meta)
-    ]
+    kinds = (_networks, _trajectories, _losses, _trainings, _tables, _images)
+    cases = [case for find in kinds for case in find(folder, names, meta)]
     if not cases:
         raise GoldenError(f"{folder} holds no golden file of a known kind; there is: {sorted(names)[:8]}")
     known = {path.name for case in cases for path in case.files.values()} | {"meta.json", *NOTES}
@@ -104,24 +103,37 @@ def _trajectories(folder: Path, names: set[str], meta: dict[str, Any]) -> list[C
 
 
 def _losses(folder: Path, names: set[str], _meta: dict[str, Any]) -> list[Case]:
-    """A loss does not say which model it is of: any of the folder's tiny ones."""
-    models = _matching(names, r"(tiny_\w+)_model\.safetensors")
-    cases = []
-    for name in _matching(names, r"loss_(\w+)\.safetensors"):
-        if not models:
-            raise GoldenError(f"{folder}: loss_{name} needs a tiny_*_model.safetensors")
-        files = {"stored": folder / f"loss_{name}.safetensors"}
-        for model in models:
-            own = _model_files(folder, names, model, f"loss_{name}")
-            files |= {f"{role} {model}": path for role, path in own.items()} | {"meta": own["meta"]}
-        cases.append(Case(kind="loss", name=name, files=files, facts={"models": models}))
+    return [_of_any_model(folder, names, "loss", name) for name in _matching(names, r"loss_(\w+)\.safetensors")]
+
+
+def _trainings(folder: Path, names: set[str], _meta: dict[str, Any]) -> list[Case]:
+    """The batch of a recorded gradient is that of a recorded loss: of its own name, or of any in the folder."""
+    cases, losses = [], _matching(names, r"loss_(\w+)\.safetensors")
+    for name in _matching(names, r"train_(\w+)\.safetensors"):
+        case = _of_any_model(folder, names, "train", name)
+        batches = sorted(losses, key=lambda loss, own=name: (loss != own, loss))  # type: ignore[misc]
+        case.files.update({f"batch {loss}": folder / f"loss_{loss}.safetensors" for loss in batches})
+        cases.append(case)
     return cases
+
+
+def _of_any_model(folder: Path, names: set[str], kind: str, name: str) -> Case:
+    """A recording that does not say which model it is of: any of the folder's tiny ones."""
+    models = _matching(names, r"(tiny_\w+)_model\.safetensors")
+    if not models:
+        raise GoldenError(f"{folder}: {kind}_{name} needs a tiny_*_model.safetensors")
+    files = {"stored": folder / f"{kind}_{name}.safetensors"}
+    for model in models:
+        own = _model_files(folder, names, model, f"{kind}_{name}")
+        files |= {f"{role} {model}": path for role, path in own.items()} | {"meta": own["meta"]}
+    return Case(kind=kind, name=name, files=files, facts={"models": models})
 
 
 def _tables(folder: Path, names: set[str], _meta: dict[str, Any]) -> list[Case]:
     single = {
         "schedules.json": "schedules",
         "noise.safetensors": "noise",
+        "official_rate.json": "rate",
         "medim_full_shapes.json": "backbone_shapes",
         "vqgan_full_shapes.json": "vqgan_shapes",
     }

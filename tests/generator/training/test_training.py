@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.jobspec.load import parse_spec
 from medim_forge.generator.jobspec.train import MixSection
-from medim_forge.generator.training.backbone import BackbonePlan, Encoded, train_backbone
+from medim_forge.generator.training.backbone import BackbonePlan, train_backbone
 from medim_forge.generator.training.data import TRAIN_SEEDS, draw_corpus, report_ids, report_tokenizer
 from medim_forge.generator.training.job import run
-from medim_forge.generator.training.state import cooldown
+from medim_forge.generator.training.optimise import cooldown
+from medim_forge.generator.training.source import Encoded
 from medim_forge.generator.training.tokenizer import TokenizerPlan, lattice, train_tokenizer
 from medim_forge.model import checkpoint, config
 from medim_forge.model.loss import CorruptionMix

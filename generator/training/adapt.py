@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from medim_forge.generator.errors import SpecError
-from medim_forge.generator.training.data import stream
+from medim_forge.generator.training.order import stream
 from medim_forge.model.checkpoint import read_config
 from medim_forge.model.checkpoint.adapter import BASE, CONFIG, PREFIX, WEIGHTS
 from medim_forge.model.network import Backbone

@@ -21,7 +21,8 @@ from pathlib import Path
 from benchmarks.context import context, deliver, parser
 
 REPORT = (
-    "Heart size is normal in study {study}. The lungs are clear without focal consolidation, effusion or edema. " * 2
+    "Heart size is normal in pattern {pattern}. The lungs are clear without focal consolidation, effusion or edema. "
+    * 2
 )
 
 
@@ -38,7 +39,7 @@ def write(path: Path, rows: int) -> None:
             numbers = range(start, min(start + 50_000, rows))
             columns = {
                 "image": [b"%d" % number for number in numbers],
-                "report": [REPORT.format(study=number // 2) for number in numbers],
+                "report": [REPORT.format(pattern=number % 97) for number in numbers],
                 "patient": [f"p{number // 6}" for number in numbers],
                 "study": [f"s{number // 2}" for number in numbers],
                 "view": ["PA" if number % 2 else "LATERAL" for number in numbers],
@@ -70,7 +71,7 @@ def measure(rows: int) -> dict[str, object]:
         )
         before, began = peak(), time.process_time()
         corpus = open_corpus(section, "benchmark")
-        opened = time.process_time()
+        opened, held = time.process_time(), peak()
         found: Counter[str] = Counter()
         for row in corpus.rows():
             found[row.split if isinstance(row, CorpusRow) else row.reason] += 1
@@ -80,6 +81,7 @@ def measure(rows: int) -> dict[str, object]:
         "open_rows_per_cpu_second": round(rows / (opened - began)),
         "read_rows_per_cpu_second": round(rows / (ended - opened)),
         "mb_before": round(before),
+        "mb_peak_open": round(held),
         "mb_peak": round(peak()),
         "found": dict(found),
     }

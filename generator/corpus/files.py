@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from medim_forge.generator.corpus.layout import Layout
-from medim_forge.generator.corpus.pictures import FilePicture, PartPicture, SlidePicture, read_part
+from medim_forge.generator.corpus.pictures import FilePicture, PartPicture, is_dicom_content, read_part
 from medim_forge.generator.corpus.record import Picture, Record, Words
+from medim_forge.generator.corpus.slides import SlidePicture
 from medim_forge.generator.corpus.tables import Lookup, Values, columns_there, find_table, lacking, read_rows
 from medim_forge.generator.corpus.texts import FileWords, PartWords, decoded
 from medim_forge.generator.corpus.walk import walk
 from medim_forge.generator.errors import InputError, SpecError
-from medim_forge.generator.inputs.places import PICTURES, is_dicom, report_file
+from medim_forge.generator.inputs.places import PICTURES, report_file
 from medim_forge.generator.jobspec.preset import FilePathSection
 
 _TABLES = "*.*"
@@ -146,7 +147,7 @@ class FolderHolding:
     def _images(self) -> Iterator[Path]:
         self._left = 0
         for path in walk(self._top) if self._top.is_dir() else iter((self._top,)):
-            if path.suffix.lower() in PICTURES or is_dicom(path):
+            if path.suffix.lower() in _SHOWN or _begins_as_dicom(path):
                 yield path
             elif path.suffix.lower() != ".txt":
                 self._left += 1
@@ -238,6 +239,14 @@ def _present(path: Path, section: FilePathSection | None) -> Path:
         return path
     others = (path.with_suffix(suffix) for suffix in section.suffixes)
     return next((other for other in others if other.is_file()), path)
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    """Whether a file that no suffix tells of is DICOM."""
+    if path.suffix.lower() == ".txt":
+        return False
+    with path.open("rb") as file:
+        return is_dicom_content(file.read(132))
 
 
 def _corner(cell: str) -> tuple[int, int] | None:

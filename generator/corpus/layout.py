@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import SpecError, suggestion
 from medim_forge.generator.jobspec.data import ColumnsSection, Kind, PerStudy, ReportPart, SourceSection
 from medim_forge.generator.jobspec.preset import PlaceName, PresetSpec, parse_preset
@@ -61,6 +62,12 @@ class Layout:
     def where(self) -> str:
         """The key of the source, for errors."""
         return f"data.sources[{self.number}] ({self.name})"
+
+    @property
+    def opening(self) -> str:
+        """The words that its reports begin with; empty for none."""
+        own = self.source.report.opening
+        return facts_of(self.source.domain).opening if own is None else own
 
     def place(self, name: PlaceName) -> Path:
         """The place of this name, or `path` where the job does not name it.

@@ -27,7 +27,7 @@ _UPPER = r"[A-ZÀ-ÖØ-Þ]"
 _NAME = rf"{_UPPER}[\w'\u2019-]+"
 # The more telling kinds come first: a number is counted as one thing only.
 _PATTERNS: tuple[tuple[PhiKind, re.Pattern[str]], ...] = (
-    ("e-mail", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("e-mail", re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
     (
         "date",
         re.compile(

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.corpus.record import Picture
 from medim_forge.generator.errors import InputError, SpecError
-from medim_forge.generator.files import sha256_hex
-from medim_forge.generator.inputs.images import FORMATS, decode_image
+from medim_forge.generator.inputs.images import FORMATS, decode_image, encode_image
 from medim_forge.generator.inputs.row_groups import ColumnReader
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
@@ -169,8 +167,6 @@ class DrawnPicture:
 
     def content(self) -> bytes:
         """Its PNG."""
-        from medim_forge.generator.inputs.images import encode_image
-
         return encode_image(self.pixels())
 
     def pixels(self) -> NDArray[np.uint8]:
@@ -178,47 +174,6 @@ class DrawnPicture:
         from medim_forge.generator.phantoms import draw
 
         return draw(self.domain, self.seed).image
-
-
-@dataclass(frozen=True)
-class SlidePicture:
-    """A square of a whole slide, at its finest level.
-
-    Args:
-        path: of the slide.
-        x, y: upper left corner, pixels.
-        side: pixels.
-    """
-
-    path: Path
-    x: int
-    y: int
-    side: int
-
-    def there(self) -> bool:
-        """Whether there is such a slide."""
-        return self.path.is_file()
-
-    def content(self) -> bytes:
-        """The PNG of the square."""
-        from medim_forge.generator.inputs.images import encode_image
-
-        return encode_image(self.pixels())
-
-    def pixels(self) -> NDArray[np.uint8]:
-        """The square: uint8 [side, side, 3]."""
-        slide = _slide(self.path)
-        try:
-            region = slide.read_region((self.x, self.y), 0, (self.side, self.side))
-        except Exception as error:
-            # OpenSlide has one class of errors, and which is known only where it is installed.
-            raise InputError(f"stands on a slide that cannot be read ({type(error).__name__})") from error
-        return np.asarray(region.convert("RGB"))
-
-
-def content_sha256(picture: Picture) -> str:
-    """Hex sha256 of the encoded image."""
-    return sha256_hex(picture.content())
 
 
 def read_file(path: Path) -> bytes:
@@ -292,24 +247,3 @@ def saved_table(folder: Path) -> Any:
 @lru_cache(maxsize=4)
 def _reader(path: Path, group: int, column: str) -> ColumnReader:
     return ColumnReader(path, group, column)
-
-
-@lru_cache(maxsize=8)
-def _slide(path: Path) -> Any:
-    """The slide, open.
-
-    Raises:
-        SpecError: OpenSlide is not installed.
-        InputError: it is no slide.
-    """
-    try:
-        import openslide
-    except ImportError as error:
-        raise SpecError(
-            "whole slides are read by OpenSlide: pip install openslide-python openslide-bin; or cut the patches "
-            "yourself, as name.png with name.txt beside it, and take kind: images"
-        ) from error
-    try:
-        return openslide.OpenSlide(str(path))
-    except Exception as error:
-        raise InputError(f"names a slide that cannot be opened ({type(error).__name__})") from error

@@ -15,99 +15,21 @@ report, with the rules for its text. Images are read when they are asked for, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 from medim_forge.generator.corpus.dicom import DicomHolding
 from medim_forge.generator.corpus.files import ArchiveHolding, FolderHolding, TableHolding
 from medim_forge.generator.corpus.index import Entry, Index
 from medim_forge.generator.corpus.layout import Layout, columns_of, resolve_layout
-from medim_forge.generator.corpus.phi import PhiKind
-from medim_forge.generator.corpus.record import Holding, Picture, Record, RowRuleError, outages, row_key, row_name
+from medim_forge.generator.corpus.record import Holding, Record, RowRuleError, outages, row_key, row_name
 from medim_forge.generator.corpus.reports import read_report
+from medim_forge.generator.corpus.row import CorpusRow, LeftOut
 from medim_forge.generator.corpus.screen import BURNED_IN, screened
-from medim_forge.generator.corpus.split import Split
 from medim_forge.generator.corpus.stored import DrawnHolding, OwnHolding, ParquetHolding, SavedHolding, is_saved
 from medim_forge.generator.corpus.tables import lacking
-from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import InputError, SpecError
 from medim_forge.generator.jobspec.data import DataSection
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusRow:
-    """A pair that is kept. It is small and can be sent to another process.
-
-    Attributes:
-        source: name.
-        row: number in its source, from 0.
-        key: digest that messages and caches call it by, 16 hex digits.
-        domain: what kind of image.
-        picture: where its image lies.
-        opening: words that its report begins with; empty for none.
-        report: what of its report is learned, behind the opening.
-        patient: digest, 16 bytes.
-        study: digest, 16 bytes.
-        view: as the holding says it; empty where it does not.
-        split: where it stands.
-        labels: columns that the job takes along.
-        weight: share of a whole image that it counts in training.
-        phi: what was masked in its report, by kind.
-    """
-
-    source: str
-    row: int
-    key: str
-    domain: str
-    picture: Picture
-    opening: str
-    report: str
-    patient: bytes
-    study: bytes
-    view: str
-    split: Split
-    labels: Mapping[str, str] = field(default_factory=dict)
-    weight: float = 1.0
-    phi: Mapping[PhiKind, int] = field(default_factory=dict)
-    removed: bool = False
-
-    @property
-    def name(self) -> str:
-        """What messages call it; it names nobody."""
-        return row_name(self.source, self.row, self.key)
-
-    @property
-    def text(self) -> str:
-        """The whole text: the opening, unless the report begins with it already, and the report."""
-        if not self.opening or self.report.startswith(self.opening):
-            return self.report
-        return f"{self.opening} {self.report}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """A row that is left out.
-
-    Attributes:
-        source: name.
-        row: number in its source, from 0.
-        key: digest.
-        reason: why; the same words for all rows of a kind.
-        phi: what its report holds that looks as if it named a person, by kind.
-        stops: whether the job says that it must not go on with such a row.
-    """
-
-    source: str
-    row: int
-    key: str
-    reason: str
-    phi: Mapping[PhiKind, int] = field(default_factory=dict)
-    stops: bool = False
-
-    @property
-    def name(self) -> str:
-        """What messages call it; it names nobody."""
-        return row_name(self.source, self.row, self.key)
 
 
 class Corpus:
@@ -177,7 +99,7 @@ class Corpus:
             key=entry.key,
             domain=layout.source.domain,
             picture=record.picture,
-            opening=opening_of(layout),
+            opening=layout.opening,
             report=found.report,
             patient=entry.patient,
             study=entry.study,
@@ -242,12 +164,6 @@ def open_holding(layout: Layout) -> Holding:
             return SavedHolding(layout)
         case _:
             return ParquetHolding(layout)
-
-
-def opening_of(layout: Layout) -> str:
-    """The words that reports of a source begin with; empty for none."""
-    own = layout.source.report.opening
-    return facts_of(layout.source.domain).opening if own is None else own
 
 
 def _limited(layout: Layout, holding: Holding) -> Iterator[Record]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from medim_forge.generator.corpus.phi import PhiKind
 from medim_forge.generator.corpus.pictures import decode, is_deep
 from medim_forge.generator.corpus.record import HoldingError, outages
-from medim_forge.generator.corpus.rows import Corpus, CorpusRow, LeftOut
+from medim_forge.generator.corpus.row import CorpusRow, LeftOut
+from medim_forge.generator.corpus.rows import Corpus
 from medim_forge.generator.corpus.seen import Eye
 from medim_forge.generator.corpus.split import SPLITS, Split
 from medim_forge.generator.corpus.twins import Twins

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_rows(path: Path, key: str) -> Iterator[Values]:
                 yield from _objects(stream, key)
         except UnicodeDecodeError as error:
             raise InputError(f"{key}: the table is no UTF-8 text (byte {error.start}); store it as UTF-8") from error
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{key}: the table is cut short or no gzip; copy it again") from error
 
 

@@ -12,7 +12,8 @@ from medim_forge.generator.corpus.reports import NAMES, NO_REPORT, SHORT
 from medim_forge.generator.corpus.screen import BURNED_IN, EXCLUDED, NO_IMAGE, NO_PATIENT, NOT_THERE, STRANGE_PATIENT
 from medim_forge.generator.errors import InputError, SpecError
 from tests.doubles.corpora import corpus_of, reasons, rows_of
-from tests.doubles.holdings import save, write_csv
+from tests.doubles.holdings import write_csv
+from tests.doubles.noise import save
 
 COLUMNS = {"image": "file", "report": "text", "patient": "who"}
 

@@ -1,4 +1,4 @@
-"""Hostile job files: how each is refused, how long that takes, and what is not refused well.
+"""Hostile job files and checkpoints: how each is refused, how long that takes, and what is not refused well.
 
     python -m benchmarks.fuzz --out fuzz.json
 
@@ -22,20 +22,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fuzz_jobs
+from benchmarks import fuzz_checkpoints, fuzz_jobs
 from benchmarks.context import context, deliver, parser
 from medim_forge.generator.errors import MedimError
 
 SLOW = 2.0  # seconds
 SHOWN = 5  # examples of each kind of trouble
 _JARGON = re.compile(
-    r"pydantic|Errno|Traceback|validation error|Input should|object at 0x|NoneType|yaml\.[a-z]+\.|<class|_type\b|"
-    r"\w+Error\(|\w+Exception|Rust|panicked|c10|float\(\)|int\(\)|JSONDecode|Arrow(Invalid|NotImpl)|std::|codec can't"
+    r"pydantic|Errno|os error|deserializ|Traceback|validation error|Input should|object at 0x|NoneType|yaml\.[a-z]+\.|"
+    r"<class|_type\b|\w+Error\(|\w+Exception|Rust|panicked|c10|float\(\)|int\(\)|JSONDecode|"
+    r"Arrow(Invalid|NotImpl)|std::|codec can't"
 )
 _MOST_OF_LINE, _MOST_LINES = 1200, 12
 FAMILIES: dict[str, tuple[Callable[..., Iterator[fuzz_jobs.Case]], int]] = {
     # family: its cases, and how many of each of its kinds
     "jobs": (fuzz_jobs.cases, 1400),
+    "checkpoints": (fuzz_checkpoints.cases, 30),
 }
 
 
@@ -154,7 +156,7 @@ def unclear(message: str, names: tuple[str, ...]) -> str:
         return "holds control characters"
     if names and not any(name in message for name in names):
         return "names no file"
-    return "" if message.rstrip().endswith((".", "!", ")")) else "is no sentence"
+    return "" if message.rstrip().endswith((".", "?", ")")) else "is no sentence"
 
 
 if __name__ == "__main__":

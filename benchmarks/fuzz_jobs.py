@@ -205,7 +205,7 @@ def by_values(rng: random.Random, base: str, _: list[str]) -> bytes:
     """Values exchanged for others, keys left out, misspelt and added, anywhere in the tree."""
     values = yaml.safe_load(base)
     for _ in range(rng.choice((1, 1, 1, 1, 1, 2, 3))):
-        holder, key = rng.choice(list(_entries(values)) or [(values, "kind")])
+        holder, key = rng.choice(list(entries(values)) or [(values, "kind")])
         # Of the same type, a value comes further.
         alike = [value for value in VALUES if isinstance(value, type(holder[key]))]
         value = rng.choice(alike if alike and rng.random() < 0.7 else VALUES)
@@ -223,7 +223,7 @@ def by_values(rng: random.Random, base: str, _: list[str]) -> bytes:
 def by_leaves(rng: random.Random, base: str, _: list[str]) -> bytes:
     """One value exchanged for another that might be meant: such jobs are looked at further than the others."""
     values = yaml.safe_load(base)
-    leaves = [(holder, key) for holder, key in _entries(values) if type(holder[key]) in LEAVES]
+    leaves = [(holder, key) for holder, key in entries(values) if type(holder[key]) in LEAVES]
     holder, key = rng.choice(leaves)
     holder[key] = rng.choice(LEAVES[type(holder[key])])
     text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -246,12 +246,12 @@ LEAVES: dict[type, tuple[Any, ...]] = {
 CHANGES = {"bytes": by_bytes, "tokens": by_tokens, "values": by_values, "leaves": by_leaves}
 
 
-def _entries(values: Any) -> Iterator[tuple[Any, Any]]:
+def entries(values: Any) -> Iterator[tuple[Any, Any]]:
     """Every holder and key of a tree."""
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         yield values, key
         if isinstance(value, dict | list):
-            yield from _entries(value)
+            yield from entries(value)
 
 
 def no_files(folder: Path) -> list[Path]:

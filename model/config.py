@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from medim_forge.model import conventions
+from medim_forge.model.bounds import misfit
 from medim_forge.model.conventions import Conventions
 from medim_forge.model.folders import CheckpointError
 from medim_forge.model.layout import Codebook, ReportIds, TokenLayout
-
-# A field that a config.json may leave out, and does where it has its default.
-OPTIONAL = {"optional": True}
+from medim_forge.model.strict_json import OPTIONAL, JsonError, built, parse_mapping, plain, read_text
 
 
 class ConfigError(ValueError):
@@ -103,7 +101,9 @@ class MedimConfig:
     conventions: Conventions = field(default_factory=Conventions, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
-        """Check that tokenizers and codebooks agree, and that every image size that is stated is known."""
+        """Check sizes, that tokenizers and codebooks agree, and that every image size that is stated is known."""
+        if found := misfit(self):
+            raise ConfigError(found)
         stated = {words.domain for words in self.conventions.domains}
         if self.conventions.conditioning and (silent := sorted(set(self.layout.domains) - stated)):
             raise ConfigError(
@@ -123,7 +123,7 @@ class MedimConfig:
 
     def to_json(self) -> str:
         """The config as stable JSON text."""
-        return json.dumps(_plain(self), indent=1, sort_keys=True) + "\n"
+        return json.dumps(plain(self), indent=1, sort_keys=True) + "\n"
 
     @staticmethod
     def from_json(text: str, *, where: str) -> MedimConfig:
@@ -133,10 +133,11 @@ class MedimConfig:
             ConfigError: not JSON, an unknown, missing or mistyped key; the message names `where`.
         """
         try:
-            raw = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{where} is not JSON: {error}") from error
-        config = _build(MedimConfig, raw, where)
+            config = built(MedimConfig, parse_mapping(text, where), where)
+        except JsonError as error:
+            raise ConfigError(str(error)) from error
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
         assert isinstance(config, MedimConfig)
         return config
 
@@ -151,54 +152,11 @@ def read_config(folder: Path) -> MedimConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{path} is missing")
-    return MedimConfig.from_json(path.read_text(encoding="utf-8"), where=str(path))
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it; optional fields are left out where they have their default."""
-    if is_dataclass(value):
-        return {
-            entry.name: _plain(getattr(value, entry.name))
-            for entry in fields(value)
-            if not entry.metadata.get("optional") or getattr(value, entry.name) != _default(entry)
-        }
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _default(entry: Any) -> Any:
-    """What a field of a dataclass holds where it is left out."""
-    return entry.default if entry.default_factory is MISSING else entry.default_factory()
-
-
-def _build(kind: Any, raw: Any, where: str) -> Any:
-    """The value of a type that plain JSON values describe; nothing is converted silently.
-
-    Raises:
-        ConfigError: they do not; the message names `where`.
-    """
-    if is_dataclass(kind):
-        if not isinstance(raw, Mapping):
-            raise ConfigError(f"{where} must be a mapping, is {raw!r}")
-        hints = get_type_hints(kind)
-        names = {entry.name for entry in fields(kind)}
-        optional = {entry.name for entry in fields(kind) if entry.metadata.get("optional")}
-        if unknown := sorted(set(raw) - names):
-            raise ConfigError(f"{where}.{unknown[0]} is not a known key; known: {', '.join(sorted(names))}")
-        if missing := sorted(names - set(raw) - optional):
-            raise ConfigError(f"{where}.{missing[0]} is missing")
-        built = {name: _build(hints[name], raw[name], f"{where}.{name}") for name in sorted(names & set(raw))}
-        return kind(**built)  # type: ignore[operator]  # a dataclass type is callable
-    if get_origin(kind) is Literal:
-        if raw not in get_args(kind):
-            raise ConfigError(f"{where} = {raw!r} is none of {', '.join(map(repr, get_args(kind)))}")
-        return raw
-    if get_origin(kind) is tuple and isinstance(raw, list):
-        element = get_args(kind)[0]
-        return tuple(_build(element, item, f"{where}[{index}]") for index, item in enumerate(raw))
-    allowed = (kind,) if get_origin(kind) is tuple else get_args(kind) or (kind,)
-    if not any(type(raw) is arg or (arg is float and type(raw) is int) for arg in allowed):
-        raise ConfigError(f"{where} = {raw!r} has the wrong type, expected {kind}")
-    return raw
+    try:
+        text = read_text(path)
+    except JsonError as error:
+        raise ConfigError(str(error)) from error
+    return MedimConfig.from_json(text, where=str(path))
 
 
 def medim() -> MedimConfig:

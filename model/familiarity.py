@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.model.strict_json import JsonError, built, read_mapping
 from medim_forge.model.values import Made
 
 FILE = "familiarity.json"
@@ -32,6 +33,7 @@ QUANTILE = 0.999  # of held-out data of the training kind that are within a limi
 MARGIN = 1.75  # a limit is so many times that quantile: few hundred rows do not show the rarest of many thousands
 _LEAST_SPREAD = 1e-3  # a place of the embedding that hardly varies says nothing
 _DIGITS = 5
+_MOST = 1e30  # of a limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +124,8 @@ def read_ranges(folder: Path) -> dict[str, Range]:
     if not path.is_file():
         return {}
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return {domain: _read(found) for domain, found in values.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        return {domain: _read(found, domain) for domain, found in read_mapping(path).items()}
+    except JsonError as error:
         raise ValueError(f"{path}: holds no ranges ({error}); measure them again or remove it") from error
 
 
@@ -133,9 +134,22 @@ def reconstruction_error(image: NDArray[np.uint8], decoded: NDArray[np.uint8]) -
     return float(np.sqrt(np.mean((image.astype(np.float64) - decoded) ** 2)))
 
 
-def _read(found: dict[str, Any]) -> Range:
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
-    return Range(**values)
+def _read(raw: Any, where: str) -> Range:
+    """The range of one domain.
+
+    Raises:
+        JsonError: it is none.
+    """
+    found = built(Range, raw, where)
+    assert isinstance(found, Range)
+    for name in ("reconstruction", "embedding", "fluency_loss"):
+        if not 0 < getattr(found, name) < _MOST:
+            raise JsonError(f"{where}.{name} = {getattr(found, name)} is no limit above 0")
+    if len(found.embedding_mean) != len(found.embedding_std) or not found.embedding_mean:
+        raise JsonError(f"{where}.embedding_mean and embedding_std must have the same length")
+    if min(found.embedding_std) <= 0:
+        raise JsonError(f"{where}.embedding_std holds {min(found.embedding_std)}, and must be above 0")
+    return found
 
 
 def _distance(

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from medim_forge.model.quoting import quoted
+from medim_forge.model.quoting import quoted, shown
+from medim_forge.model.strict_json import JsonError, read_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<boi>", "<eoi>", "<eos>", "<unk>")
 BOS_ID, UNK_ID = 1, 6
+_PROBE = "The lungs are clear."
 
 
 class TextError(ValueError):
@@ -158,18 +160,32 @@ class ReportTokenizer:
         Raises:
             TextError: no such file, or not a tokenizer.
         """
-        from tokenizers import Tokenizer
-
         if not path.is_file():
             raise TextError(f"{path} does not exist; a checkpoint folder holds tokenizer.json")
         try:
-            backend = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except Exception as error:
-            raise TextError(f"{path} is not a tokenizer: {error}") from error
+            backend = _backend(read_text(path))
+        except JsonError as error:
+            raise TextError(str(error)) from error
+        except BaseException as error:
+            # A library in Rust ends some errors as a panic, which is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise TextError(f"{path} is not a tokenizer: {shown(error)}") from error
         rules = rules or TextRules()
         if absent := [token for token in rules.specials if backend.token_to_id(token) is None]:
             raise TextError(f"{path} lacks the special tokens {', '.join(absent)}")
         return ReportTokenizer(backend, rules)
+
+
+def _backend(text: str) -> Tokenizer:
+    """The tokenizer that JSON describes, known to work: it neither pads nor cuts, which is done elsewhere."""
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(text)
+    backend.no_padding()
+    backend.no_truncation()
+    backend.decode(backend.encode(_PROBE, add_special_tokens=False).ids)
+    return backend
 
 
 def _mark_specials(backend: Tokenizer, rules: TextRules) -> None:

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room is a file or a folder of the package. Later rooms may import earlier ones, never the other way round.
 ORDER = {
     "model": (
-        *("quoting", "cost", "folders", "values", "familiarity", "layout", "text", "conventions", "config", "reports"),
+        *("quoting", "strict_json", "cost", "folders", "values", "familiarity", "layout", "text", "conventions"),
+        *("bounds", "config", "reports"),
         *("sampling", "network", "loss", "scoring", "checkpoint", "medim", "convert"),
     ),
     "generator": (

@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 
-from medim_forge.generator.errors import ReplicaError
+from medim_forge.generator.errors import ReplicaError, sentence
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.origins import LearnedFrom
 from medim_forge.generator.records import ReplicaFacts
@@ -31,7 +31,7 @@ def checkpoint_facts(spec: GenerateSpec) -> ReplicaFacts:
         folder = checkpoint.resolve(spec.model.checkpoint)
         digest, terms = checkpoint.sha256(folder), checkpoint.training_data_terms(folder)
     except (checkpoint.CheckpointError, ConfigError, OSError) as error:
-        raise ReplicaError(f"model.checkpoint: {error}") from error
+        raise ReplicaError(f"model.checkpoint: {sentence(error)}") from error
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return ReplicaFacts(
         model_sha256=digest,
@@ -60,7 +60,7 @@ def load_replica(spec: GenerateSpec) -> MedimReplica:
             checkpoint.resolve(spec.model.checkpoint), dtype=getattr(torch, spec.model.dtype), device=device
         )
     except (checkpoint.CheckpointError, ConfigError, TextError) as error:
-        raise ReplicaError(f"model.checkpoint: {error}") from error
+        raise ReplicaError(f"model.checkpoint: {sentence(error)}") from error
     return MedimReplica(model, spec, checkpoint_facts(spec))
 
 

@@ -11,7 +11,6 @@ Source: Hu 2021 (LoRA, arXiv 2106.09685).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +22,12 @@ from torch import Tensor
 
 from medim_forge.model.checkpoint.tensors import WeightsError, read_tensors
 from medim_forge.model.folders import CheckpointError, resolve
+from medim_forge.model.quoting import quoted
+from medim_forge.model.strict_json import JsonError, read_mapping
 
 CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 PREFIX = "base_model.model."
+_MOST = 1 << 20  # of a rank, and of alpha
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
@@ -107,9 +109,12 @@ def base_folder(folder: Path) -> Path:
     base = read_base(folder)
     beside = folder / base.checkpoint
     try:
-        return resolve(str(beside) if beside.is_dir() else base.checkpoint)
-    except CheckpointError as error:
+        found = resolve(str(beside) if beside.is_dir() else base.checkpoint)
+    except (CheckpointError, OSError) as error:
         raise CheckpointError(f"{folder / BASE}: the adapter's base is not there: {error}") from error
+    if is_adapter(found):
+        raise CheckpointError(f"{folder / BASE}: {quoted(base.checkpoint)} is an adapter itself. Name its own base.")
+    return found
 
 
 def check_base(folder: Path, found: str) -> None:
@@ -138,8 +143,10 @@ def read_adapter(folder: Path) -> Adapter:
     """
     config = _json(folder / CONFIG)
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if config.get("peft_type") != "LORA" or not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+    if config.get("peft_type") != "LORA" or not isinstance(rank, int) or not isinstance(alpha, int | float):
         raise CheckpointError(f"{folder / CONFIG}: is not of a LoRA adapter with r and lora_alpha; get one by PEFT.")
+    if not 1 <= rank <= _MOST or abs(alpha) > _MOST:
+        raise CheckpointError(f"{folder / CONFIG}: r = {quoted(rank)}, lora_alpha = {quoted(alpha)}; r is at least 1.")
     special = ("use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "megatron_config", "layer_replication")
     if used := [name for name in special if config.get(name)]:
         raise CheckpointError(f"{folder / CONFIG}: {used[0]} is set, and only plain LoRA is read. Merge it with PEFT.")
@@ -166,12 +173,9 @@ def read_adapter(folder: Path) -> Adapter:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}). Get the adapter again.") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is no mapping. Get the adapter again.")
-    return values
+        return read_mapping(path)
+    except JsonError as error:
+        raise CheckpointError(f"{error}. Get the adapter again.") from error
 
 
 def _size(weight: Tensor) -> str:

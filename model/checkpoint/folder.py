@@ -29,10 +29,15 @@ from medim_forge.model.checkpoint.tensors import (
     weight_files,
 )
 from medim_forge.model.config import MedimConfig, read_config
-from medim_forge.model.familiarity import Range, read_ranges, write_ranges
+from medim_forge.model.familiarity import FILE, Range, read_ranges, write_ranges
 from medim_forge.model.folders import CheckpointError
 from medim_forge.model.network import Backbone, Vqgan
+from medim_forge.model.quoting import quoted
+from medim_forge.model.strict_json import JsonError, read_mapping
 from medim_forge.model.text import ReportTokenizer
+
+CARD = "card.json"
+_MOST_OF_TERM = 4000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,7 @@ def _weight_files(folder: Path, stem: str) -> list[Path]:
     try:
         return weight_files(folder, stem)
     except WeightsError as error:
-        raise CheckpointError(f"checkpoint {folder}: {error}") from error
+        raise CheckpointError(str(error)) from error
 
 
 def sha256(folder: Path) -> str:
@@ -99,20 +104,38 @@ def _base_digest(folder: Path) -> str:
 
 
 def training_data_terms(folder: Path) -> tuple[str, ...]:
-    """Terms of the training data that every output must carry; from card.json, empty where there is none."""
-    return tuple(_card(folder).get("training_data_terms", ()))
+    """Terms of the training data that every output must carry; from card.json, empty where there is none.
+
+    Raises:
+        CheckpointError: card.json cannot be read, or its terms are no list of text.
+    """
+    terms = _card(folder).get("training_data_terms", [])
+    if not isinstance(terms, list) or not all(isinstance(term, str) and len(term) <= _MOST_OF_TERM for term in terms):
+        raise CheckpointError(
+            f"{folder / CARD}: training_data_terms = {quoted(terms)}; give a list of texts, each of at most "
+            f"{_MOST_OF_TERM} characters"
+        )
+    return tuple(terms)
 
 
 def learned_from(folder: Path) -> str:
-    """Whose data the weights were trained on, as card.json says: `phantoms` or `patients`, else `unknown`."""
+    """Whose data the weights were trained on, as card.json says: `phantoms` or `patients`, else `unknown`.
+
+    Raises:
+        CheckpointError: card.json cannot be read.
+    """
     said = _card(folder).get("learned_from")
     return said if said in ("phantoms", "patients") else "unknown"
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    path = folder / "card.json"
-    card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return card if isinstance(card, dict) else {}
+    path = folder / CARD
+    if not path.exists():
+        return {}
+    try:
+        return read_mapping(path)
+    except JsonError as error:
+        raise CheckpointError(f"{error}; mend the file, or take it away") from error
 
 
 def save(
@@ -132,7 +155,7 @@ def save(
     if checkpoint.ranges:
         write_ranges(folder, checkpoint.ranges)
     if card is not None:
-        (folder / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / CARD).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -170,6 +193,12 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
         ranges = read_ranges(folder)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
+    for domain, found in ranges.items():
+        if len(found.embedding_mean) != config.backbone.hidden_size:
+            raise CheckpointError(
+                f"{folder / FILE}: {domain}.embedding_mean has {len(found.embedding_mean)} values, the backbone "
+                f"{config.backbone.hidden_size}; measure the ranges again or remove the file"
+            )
     return Checkpoint(config=config, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text, ranges=ranges)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from medim_forge.model.quoting import shown
+from medim_forge.model.strict_json import JsonError, read_mapping
 
 FILE_BYTES = 1 << 30
 DTYPES: Mapping[str, torch.dtype] = {
@@ -86,12 +90,19 @@ def read_index(index: Path) -> Mapping[str, str]:
         WeightsError: it is damaged.
     """
     try:
-        files: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        if not files or any("/" in name or name.startswith(".") for name in files.values()):
-            raise ValueError("weight_map must name files of the same folder")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{index} is no index of weight files ({error!r}); is the file whole?") from error
+        files = read_mapping(index).get("weight_map")
+    except JsonError as error:
+        raise WeightsError(f"{index} is no index of weight files ({error}); is the file whole?") from error
+    names = files.values() if isinstance(files, dict) else ()
+    if not names or not all(isinstance(name, str) and _in_folder(name) for name in names):
+        raise WeightsError(f"{index} is no index of weight files: weight_map must name files of the same folder")
+    assert isinstance(files, dict)
     return files
+
+
+def _in_folder(name: str) -> bool:
+    """Whether a name is that of a file beside the index, and of no hidden one."""
+    return name.isprintable() and "/" not in name and not name.startswith(".") and 0 < len(name.encode()) < 256
 
 
 def stored_tensors(path: Path) -> dict[str, Stored]:
@@ -100,7 +111,7 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
     Raises:
         WeightsError: it cannot be read.
     """
-    with opened(path) as file:
+    with readable(path), opened(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         unknown = {name: part.get_dtype() for name, part in slices.items() if part.get_dtype() not in DTYPES}
         if unknown:
@@ -118,15 +129,34 @@ def opened(path: Path, device: torch.device | str = "cpu") -> Any:
     Raises:
         WeightsError: it cannot be read.
     """
-    try:
+    with readable(path):
         return safe_open(path, framework="pt", device=str(device))
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read ({error}); is the file whole?") from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What the library finds wrong with a file is an error that names it.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        said = shown(error).removeprefix("Error while deserializing header: ")
+        raise WeightsError(f"{path} cannot be read ({said}); is the file whole?") from error
+    except OSError as error:
+        said = error.strerror or shown(error).partition(" (os error")[0]
+        raise WeightsError(f"{path} cannot be read ({said}); is the file whole?") from error
 
 
 def read_tensors(path: Path, device: torch.device | str = "cpu") -> Iterator[tuple[str, Tensor]]:
-    """Name and value of every tensor of a safetensors file, one after the other."""
-    with opened(path, device) as file:
+    """Name and value of every tensor of a safetensors file, one after the other.
+
+    Raises:
+        WeightsError: one cannot be read.
+    """
+    with readable(path), opened(path, device) as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping
             yield name, file.get_tensor(name)
 
@@ -134,7 +164,7 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> Iterator[tup
 def misfits(wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What is missing, unexpected or of another shape among stored tensors."""
     problems = [f"{name} is missing" for name in wanted if name not in stored]
-    problems += [f"{name} is not a tensor of this model" for name in stored if name not in wanted]
+    problems += [f"{shown(name)} is not a tensor of this model" for name in stored if name not in wanted]
     problems += [
         f"{name} is {stored[name]}, config says {shape}"
         for name, shape in wanted.items()

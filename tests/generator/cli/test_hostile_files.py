@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from benchmarks import fuzz, fuzz_jobs
+from benchmarks import fuzz, fuzz_checkpoints, fuzz_jobs
 from medim_forge.generator.errors import SpecError
 
-SEED = 20261201
+SEED = 3
 
 
 @pytest.mark.parametrize("kind", ["bytes", "tokens", "values", "leaves", "no_file"])
@@ -18,6 +18,13 @@ def test_hostile_job_files_are_planned_or_refused_in_plain_words(kind):
     assert found.outcomes["traceback"] == found.outcomes["unclear"] == 0, found.trouble
     assert found.outcomes["refused"] > 10
     assert kind == "no_file" or found.outcomes["done"] > 0
+
+
+@pytest.mark.parametrize("kind", ["config", "card", "tokenizer", "familiarity", "weights", "files"])
+def test_hostile_checkpoints_are_loaded_or_refused_in_plain_words(kind):
+    found = fuzz.tallied(fuzz_checkpoints.cases, SEED, 6, 1.0, kind)[kind]
+    assert found.outcomes["traceback"] == found.outcomes["unclear"] == 0, found.trouble
+    assert kind == "card" or found.outcomes["refused"] > 0
 
 
 def test_the_judge_notices_tracebacks_and_words_of_libraries():

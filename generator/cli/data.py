@@ -191,6 +191,9 @@ def _sides(found: Survey) -> str:
         pairs = sum(census.kept[split] for census in found.sources.values())
         patients, studies = found.people[split]
         lines.append(f"{split:<12}{pairs:>12,}{studies:>12,}{patients:>12,}")
+    empty = [split for split in SPLITS[1:] if not found.people[split][0]]
+    if empty:
+        lines.append(f"nobody is kept for {' and '.join(empty)}")
     if found.same_side:
         lines.append(f"{found.same_side:,} images occur again on their own side")
     return "\n".join(lines)
@@ -230,6 +233,8 @@ def _mend(found: Survey) -> str:
         mends.append("look at the reports, then take phi: {action: skip} or {action: mask}")
     if any("burned" in stop for stop in found.stops):
         mends.append("take burned_in: skip")
+    if any("learn from" in stop for stop in found.stops):
+        mends.append("look at what is left out above")
     if any("slots" in stop for stop in found.stops):
         mends.append("take text.too_long: cut_sentence, or a model with more slots")
     return f"To mend it: {'; '.join(mends)}." if mends else ""

@@ -130,6 +130,12 @@ class Index:
             for patient in found
         ]
 
+    def all_left_out_for(self, source: int, reason: str) -> int:
+        """How many rows a source has, if all of them are left out for this reason; else 0."""
+        query = "select count(*), sum(reason is not null and reason = ?) from rows where source = ?"
+        rows, of_them = self._base.execute(query, (reason, source)).fetchone()
+        return int(rows) if rows == of_them else 0
+
     def patients_on_two_sides(self) -> int:
         """How many there are."""
         query = (

@@ -25,7 +25,7 @@ from medim_forge.generator.corpus.layout import Layout, columns_of, resolve_layo
 from medim_forge.generator.corpus.record import Holding, Record, RowRuleError, outages, row_key, row_name
 from medim_forge.generator.corpus.reports import read_report
 from medim_forge.generator.corpus.row import CorpusRow, LeftOut
-from medim_forge.generator.corpus.screen import BURNED_IN, screened
+from medim_forge.generator.corpus.screen import BURNED_IN, NOT_THERE, screened
 from medim_forge.generator.corpus.stored import DrawnHolding, OwnHolding, ParquetHolding, SavedHolding, is_saved
 from medim_forge.generator.corpus.tables import lacking
 from medim_forge.generator.errors import InputError, SpecError
@@ -133,6 +133,7 @@ def open_corpus(section: DataSection, job: str) -> Corpus:
                 found = (screened(layout, section.split, record) for record in _limited(layout, holding))
                 index.add(layout.number, found)
                 index.settle(layout.number, layout.per_study)
+                _refuse_absence(layout, index)
                 holdings.append(holding)
     except (SpecError, InputError) as error:
         raise type(error)(f"{job}: {error}") from error
@@ -219,6 +220,20 @@ def _check_columns(layout: Layout, holding: Holding, section: DataSection) -> No
     if section.split.by == "column" and layout.columns.split is None:
         raise SpecError(
             f"{layout.where}: split.by: column needs columns.split of every source; name it, or take by: patient."
+        )
+
+
+def _refuse_absence(layout: Layout, index: Index) -> None:
+    """At least one of the image files that a table names is there.
+
+    Raises:
+        SpecError: none is.
+    """
+    rows = index.all_left_out_for(layout.number, NOT_THERE)
+    if rows:
+        raise SpecError(
+            f"{layout.where}: of {rows:,} image files that its table names none is there. Is the share mounted? Paths "
+            "start from the folder of the table, or from images, path or slides where the source names them."
         )
 
 

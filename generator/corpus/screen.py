@@ -63,7 +63,10 @@ def _reason(layout: Layout, record: Record, view: str) -> str | None:
         return NO_IMAGE
     if not record.picture.there():
         return NOT_THERE
-    excluded = (layout.value(name, record.values) in values for name, values in layout.source.exclude.items())
+    excluded = (
+        (layout.value(name, record.values) or "").casefold() in [value.casefold() for value in values]
+        for name, values in layout.source.exclude.items()
+    )
     if any(excluded):
         return EXCLUDED
     burned = layout.value(layout.columns.burned_in, record.values) or ""

@@ -19,7 +19,7 @@ from medim_forge.generator.corpus.row import CorpusRow, LeftOut
 from medim_forge.generator.corpus.rows import Corpus
 from medim_forge.generator.corpus.seen import Eye
 from medim_forge.generator.corpus.split import SPLITS, Split
-from medim_forge.generator.corpus.twins import Twins
+from medim_forge.generator.corpus.twins import Print, Twins
 from medim_forge.generator.errors import InputError
 
 NOT_AN_IMAGE = "its image cannot be read"
@@ -131,6 +131,8 @@ class _Surveyor:
             found.people[split] = patients, studies
         found.same_side = self._twins.same_side
         found.stops += [f"{count} rows: {reason}" for reason, count in self._stopped.items()]
+        if not any(census.kept["train"] for census in found.sources.values()):
+            found.stops.append("nobody is left to learn from")
         found.shown = self._pairs()
         return found
 
@@ -149,8 +151,9 @@ class _Surveyor:
         if text is None:
             self._leave_out(row, TOO_LONG, stops=rule == "error")
             return
-        twin = self._twins.find(pixels, row.split)
-        self._twins.add(pixels, row.split, row.name)
+        image = Print.of(pixels)
+        twin = self._twins.find(image, row.split)
+        self._twins.add(image, row.split, row.name)
         if twin is not None:
             alike = "the same image" if twin.exact else "nearly the same image"
             self._stopped[f"{alike} on two sides of the split"] += 1

@@ -20,6 +20,25 @@ _NOTHING = np.empty(0, np.float32), np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True)
+class Print:
+    """What tells an image from others; small enough to be kept in place of it.
+
+    Args:
+        digest: sha256 of its pixels, 32 bytes.
+        phash: perceptual hash, uint64 [4].
+    """
+
+    digest: bytes
+    phash: NDArray[np.uint64]
+
+    @staticmethod
+    def of(pixels: NDArray[np.uint8]) -> Print:
+        """The print of an image: uint8 [H, W] or [H, W, 3]."""
+        content = repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
+        return Print(hashlib.sha256(content).digest(), phash(pixels))
+
+
+@dataclass(frozen=True)
 class Twin:
     """A row that has the same image.
 
@@ -44,14 +63,14 @@ class Twins:
         self._sides: dict[Split, _Side] = {}
         self.same_side = 0
 
-    def find(self, pixels: NDArray[np.uint8], split: Split) -> Twin | None:
+    def find(self, image: Print, split: Split) -> Twin | None:
         """A row of another side that has the same image; None where there is none."""
-        found = self._base.execute("select split, name from pixels where digest = ?", (_digest(pixels),)).fetchone()
+        found = self._base.execute("select split, name from pixels where digest = ?", (image.digest,)).fetchone()
         if found is not None and found[0] != split:
             return Twin(found[1], found[0], exact=True)
         if found is not None:
             self.same_side += 1
-        hashed = _signature(pixels)
+        hashed = _signature(image)
         for other, side in self._sides.items():
             number = None if other == split else side.near(hashed)
             if number is not None:
@@ -59,12 +78,12 @@ class Twins:
                 return Twin(self._base.execute(query, (other, number)).fetchone()[0], other, exact=False)
         return None
 
-    def add(self, pixels: NDArray[np.uint8], split: Split, name: str) -> None:
+    def add(self, image: Print, split: Split, name: str) -> None:
         """The image was seen on this side; later ones are compared with it."""
-        self._base.execute("insert or ignore into pixels values (?, ?, ?)", (_digest(pixels), split, name))
+        self._base.execute("insert or ignore into pixels values (?, ?, ?)", (image.digest, split, name))
         side = self._sides.setdefault(split, _Side())
         self._base.execute("insert into names values (?, ?, ?)", (split, len(side), name))
-        side.add(_signature(pixels))
+        side.add(_signature(image))
 
 
 class _Side:
@@ -98,9 +117,5 @@ class _Side:
         return None
 
 
-def _digest(pixels: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).digest()
-
-
-def _signature(pixels: NDArray[np.uint8]) -> Signature:
-    return Signature(domain="", phash=phash(pixels), embedding=_NOTHING[0], minhash=_NOTHING[1])
+def _signature(image: Print) -> Signature:
+    return Signature(domain="", phash=image.phash, embedding=_NOTHING[0], minhash=_NOTHING[1])

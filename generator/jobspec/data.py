@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from medim_forge.generator.jobspec.fields import (
     Count,
@@ -30,6 +30,16 @@ PerStudy = Literal["one", "weighted", "all"]
 TooLong = Literal["cut", "cut_sentence", "skip", "error"]
 # What a part of a report is headed by, by the name of the part.
 Headings = dict[Literal["findings", "impression", "other"], Annotated[tuple[Text, ...], Field(strict=False)]]
+
+
+def _listed(value: object) -> object:
+    """One value as a list of one; true and false as tables write them."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(str(one) if isinstance(one, bool | int) else one for one in values)
+
+
+# Values of a column, as text.
+Values = Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_listed)]
 _ONLY_PHANTOMS = ("pairs", "first_seed")
 
 
@@ -145,7 +155,7 @@ class SourceSection(Section):
     report: ReportSection = Field(default_factory=ReportSection)
     views: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     per_study: PerStudy | None = None
-    exclude: dict[Text, Annotated[tuple[Text, ...], Field(strict=False)]] = Field(default_factory=dict)
+    exclude: dict[Text, Values] = Field(default_factory=dict)
     patient_pattern: Pattern | None = None
     patients: Literal["unknown"] | None = None
     terms: Annotated[tuple[Text, ...], Field(strict=False)] = ()

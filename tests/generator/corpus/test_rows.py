@@ -148,6 +148,21 @@ def test_labels_are_taken_along_and_the_first_rows_only_if_asked(tmp_path):
     assert len(rows_of({**source, "limit": 1})[0]) == 1
 
 
+def test_a_table_of_which_no_image_is_there_is_refused_and_a_part_of_it_is_not(tmp_path):
+    source = table(tmp_path, rows({"file": "gone1.png"}, {"file": "gone2.png"}))
+    with pytest.raises(SpecError, match=r"of 2 image files that its table names none is there\. Is the share mounted"):
+        corpus_of(source)
+    source = table(tmp_path, rows({"file": "gone1.png"}, {}))
+    assert len(rows_of(source)[0]) == 1
+
+
+@pytest.mark.parametrize("values", [True, "TRUE", ["other", "true"]])
+def test_one_value_or_several_are_excluded_whatever_their_case(tmp_path, values):
+    source = table(tmp_path, rows({"view": "True"}, {"view": "False"}, {"view": "3"}))
+    kept = rows_of({**source, "exclude": {"view": values}})[0]
+    assert [row.row for row in kept] == [1, 2]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="no file is closed to root")
 def test_a_file_that_is_closed_stops_the_job_and_leaves_nothing_out(tmp_path):
     source = table(tmp_path, rows({}))

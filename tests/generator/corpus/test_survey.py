@@ -114,3 +114,8 @@ def test_reports_that_do_not_fit_are_left_out_cut_or_refused(folder, tiny_checkp
     assert skipped.stops == []
     refused = survey_of(folder, eye, text={"too_long": "error"})
     assert refused.stops == ["1 rows: its report is longer than the slots of the model"]
+
+
+def test_a_corpus_that_leaves_nobody_to_learn_from_is_refused(folder):
+    found = survey_of(folder, text={"min_words": 50})
+    assert found.stops == ["nobody is left to learn from"]

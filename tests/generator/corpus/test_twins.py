@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from medim_forge.generator.corpus import twins
-from medim_forge.generator.corpus.twins import Twins
+from medim_forge.generator.corpus.twins import Print, Twins
 from medim_forge.generator.phantoms import draw
 
 IMAGES = [draw("chest_xray", seed).image for seed in range(12)]
@@ -24,21 +24,21 @@ def stored_anew(pixels, quality=80):
 def test_the_same_pixels_on_another_side_are_found_and_named():
     seen = Twins()
     for number, pixels in enumerate(IMAGES):
-        assert seen.find(pixels, "train") is None
-        seen.add(pixels, "train", f"row {number}")
-    twin = seen.find(IMAGES[7].copy(), "test")
+        assert seen.find(Print.of(pixels), "train") is None
+        seen.add(Print.of(pixels), "train", f"row {number}")
+    twin = seen.find(Print.of(IMAGES[7].copy()), "test")
     assert (twin.name, twin.split, twin.exact) == ("row 7", "train", True)
-    assert seen.find(IMAGES[7], "train") is None
+    assert seen.find(Print.of(IMAGES[7]), "train") is None
     assert seen.same_side == 1
 
 
 def test_an_image_that_was_stored_anew_is_found():
     seen = Twins()
     for number, pixels in enumerate(IMAGES):
-        seen.add(pixels, "validation", f"row {number}")
-    found = [seen.find(stored_anew(pixels), "train") for pixels in IMAGES]
+        seen.add(Print.of(pixels), "validation", f"row {number}")
+    found = [seen.find(Print.of(stored_anew(pixels)), "train") for pixels in IMAGES]
     assert [twin and (twin.name, twin.exact) for twin in found] == [(f"row {n}", False) for n in range(len(IMAGES))]
-    assert seen.find(draw("chest_xray", 999).image, "train") is None
+    assert seen.find(Print.of(draw("chest_xray", 999).image), "train") is None
 
 
 @pytest.mark.parametrize("pending", [2, 5])
@@ -46,6 +46,6 @@ def test_what_the_bands_hold_and_what_is_pending_are_both_found(pending, monkeyp
     monkeypatch.setattr(twins, "PENDING", pending)
     seen = Twins()
     for number, pixels in enumerate(IMAGES):
-        seen.add(pixels, "train", f"row {number}")
-    names = [seen.find(stored_anew(pixels), "test").name for pixels in IMAGES]
+        seen.add(Print.of(pixels), "train", f"row {number}")
+    names = [seen.find(Print.of(stored_anew(pixels)), "test").name for pixels in IMAGES]
     assert names == [f"row {number}" for number in range(len(IMAGES))]

@@ -1,4 +1,4 @@
-"""Hostile job files and checkpoints: how each is refused, how long that takes, and what is not refused well.
+"""Hostile job files, tables and checkpoints: how each is refused, how long that takes, and what is not refused well.
 
     python -m benchmarks.fuzz --out fuzz.json
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fuzz_checkpoints, fuzz_jobs
+from benchmarks import fuzz_checkpoints, fuzz_jobs, fuzz_tables
 from benchmarks.context import context, deliver, parser
 from medim_forge.generator.errors import MedimError
 
@@ -30,13 +30,14 @@ SLOW = 2.0  # seconds
 SHOWN = 5  # examples of each kind of trouble
 _JARGON = re.compile(
     r"pydantic|Errno|os error|deserializ|Traceback|validation error|Input should|object at 0x|NoneType|yaml\.[a-z]+\.|"
-    r"<class|_type\b|\w+Error\(|\w+Exception|Rust|panicked|c10|float\(\)|int\(\)|JSONDecode|"
+    r"<class|_type\b|\w+Error\(|\w+Exception|Rust|panicked|c10::|float\(\)|int\(\)|JSONDecode|"
     r"Arrow(Invalid|NotImpl)|std::|codec can't"
 )
 _MOST_OF_LINE, _MOST_LINES = 1200, 12
 FAMILIES: dict[str, tuple[Callable[..., Iterator[fuzz_jobs.Case]], int]] = {
     # family: its cases, and how many of each of its kinds
     "jobs": (fuzz_jobs.cases, 1400),
+    "tables": (fuzz_tables.cases, 60),
     "checkpoints": (fuzz_checkpoints.cases, 30),
 }
 

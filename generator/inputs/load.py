@@ -18,6 +18,7 @@ from medim_forge.generator.origins import GivenSource
 from medim_forge.generator.phantoms import read_findings
 from medim_forge.generator.records import PairRequest, Quarantined, Shard, Task
 from medim_forge.generator.tracing import one_line, portable_traceback
+from medim_forge.model.quoting import quoted, shown
 
 
 def count_inputs(spec: GenerateSpec) -> int:
@@ -112,11 +113,15 @@ def _open(spec: GenerateSpec, *, fresh: bool = False) -> GivenRows:
     if isinstance(inputs, PhantomInputs):
         return PhantomRows(inputs)
     if isinstance(inputs, ParquetInputs):
-        return _open_tables(inputs, spec.task, spec.source)
-    files = find_images(inputs.path, inputs.source, fresh=fresh).images[: inputs.limit]
+        return _open_tables(inputs, spec.task, spec.place("inputs"))
+    try:
+        files = find_images(inputs.path, inputs.source, fresh=fresh).images[: inputs.limit]
+    except InputError as error:
+        raise SpecError(f"{spec.at('inputs', 'path')} = {quoted(inputs.path)}: {error}") from error
     if not files:
         wanted = "DICOM file" if inputs.source == "dicom" else f"image ({', '.join(PICTURES)})"
-        raise SpecError(f"{spec.source}: inputs.path = {inputs.path!r} names no {wanted}. Give a file, folder or glob.")
+        where = f"{spec.at('inputs', 'path')} = {quoted(inputs.path)}"
+        raise SpecError(f"{where} names no {wanted}. Give a file, folder or glob.")
     return FilePairs(place=inputs.path, kind=inputs.source, files=files, keep_names=inputs.keep_names)
 
 
@@ -131,13 +136,17 @@ def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs
     Raises:
         SpecError: no file, a file that is not Parquet, no such column, or no row.
     """
-    paths = find_tables(inputs.path)
+    where = f"{source}: inputs.path = {quoted(inputs.path)}"
+    try:
+        paths = find_tables(inputs.path)
+    except InputError as error:
+        raise SpecError(f"{where}: {error}") from error
     if not paths:
-        raise SpecError(f"{source}: inputs.path = {inputs.path!r} names no Parquet file. Give a file, folder or glob.")
+        raise SpecError(f"{where} names no Parquet file. Give a file, folder or glob.")
     try:
         tables = tuple(look_at(path) for path in paths)
     except InputError as error:
-        raise SpecError(f"{source}: inputs.path = {inputs.path!r}: {error}") from error
+        raise SpecError(f"{where}: {error}") from error
     key = "report_column" if task == "report_to_image" else "image_column"
     rows = ParquetPairs(
         place=inputs.path,
@@ -149,16 +158,22 @@ def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs
         keep_names=inputs.keep_names,
         keep_columns=inputs.keep_columns,
     )
-    for where, name in ((key, getattr(inputs, key)), *(("keep_columns", kept) for kept in inputs.keep_columns)):
+    for key_of, name in ((key, getattr(inputs, key)), *(("keep_columns", kept) for kept in inputs.keep_columns)):
         lacking = rows.lacking(name)
         if lacking is not None:
-            listed = ", ".join(lacking.columns)
-            raise SpecError(f"{source}: inputs.{where} = {name!r} is not a column of {lacking.path}. It has: {listed}.")
+            listed = shown(", ".join(lacking.columns), 400)
+            named = f"inputs.{key_of} = {quoted(name)}"
+            raise SpecError(f"{source}: {named} is not a column of {shown(lacking.path)}. It has: {listed}.")
+        if twice := next((table for table in tables if table.columns.count(name) > 1), None):
+            raise SpecError(
+                f"{source}: inputs.{key_of} = {quoted(name)} names several columns of {shown(twice.path)}. Give each a "
+                "name of its own."
+            )
     if task == "image_to_report" and inputs.image_column in inputs.keep_columns:
         raise SpecError(
             f"{source}: inputs.keep_columns takes columns as text, and {inputs.image_column!r} holds images. "
             "Leave it out."
         )
     if not len(rows):
-        raise SpecError(f"{source}: inputs.path = {inputs.path!r} holds no rows. Give Parquet with at least one.")
+        raise SpecError(f"{where} holds no rows. Give Parquet with at least one.")
     return rows

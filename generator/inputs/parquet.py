@@ -17,6 +17,7 @@ from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
 from medim_forge.generator.inputs.row_groups import BATCH, ColumnReader
 from medim_forge.generator.origins import GivenSource
+from medim_forge.model.quoting import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ class ParquetPairs:
                         for values in batch.to_pylist():
                             yield self._pair(row, values)
                             row += 1
-            except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
+            except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
                 yield from (Unreadable(row=lost, reason=_damaged(lost, table, error)) for lost in range(row, end))
             row = end
 
@@ -165,7 +166,7 @@ class ParquetPairs:
             if row < end:
                 try:
                     return _reader(table, group, column).value(row - start)
-                except (OSError, pyarrow.ArrowException) as error:
+                except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
                     raise InputError(_damaged(row, table, error)) from error
             start = end
         raise InputError(f"row {row} is beyond the inputs, which have {start} rows. Were the files changed?")
@@ -208,7 +209,7 @@ class ParquetPairs:
 
     def _cell(self, row: int, column: str) -> str:
         """What messages call a cell."""
-        return f"row {row} of {self.place}, column {column},"
+        return f"row {row} of {shown(self.place)}, column {shown(column)},"
 
 
 def look_at(path: Path) -> Table:
@@ -221,7 +222,19 @@ def look_at(path: Path) -> Table:
 
 
 def _damaged(row: int, table: Table, error: Exception) -> str:
-    return f"row {row} of {table.path} cannot be read ({error}). Repair the file."
+    return f"row {row} of {shown(table.path)} cannot be read ({said(error)}). Repair the file."
+
+
+def said(error: Exception) -> str:
+    """What a library says of a damaged file, without words that only its authors know."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"text that is not UTF-8, at byte {error.start}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error).strip()
+    if "thrift" in text or "Exception" in text:
+        return "its description of itself is damaged"
+    return shown(text.splitlines()[0] if text else type(error).__name__)
 
 
 @lru_cache(maxsize=4096)
@@ -232,12 +245,13 @@ def _look(path: Path, changed_ns: int) -> Table:
 
     try:
         metadata = pq.read_metadata(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"{path} is not Parquet ({error}). Give Parquet files.") from error
+        names = tuple(metadata.schema.to_arrow_schema().names)
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
+        raise InputError(f"{shown(path)} is not Parquet ({said(error)}). Give Parquet files.") from error
     return Table(
         path=path,
         changed_ns=changed_ns,
-        columns=tuple(metadata.schema.to_arrow_schema().names),
+        columns=names,
         groups=tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)),
     )
 

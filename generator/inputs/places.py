@@ -97,11 +97,29 @@ def _shown(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _matching(pattern: Path) -> Iterator[Path]:
-    """The files that a path with wildcards names; the working directory is where a relative one starts."""
+    """The files that a path with wildcards names; the working directory is where a relative one starts.
+
+    Raises:
+        InputError: it would search everything there is, or cannot be searched.
+    """
     anchor = Path(pattern.anchor)
     relative = pattern.relative_to(anchor) if pattern.anchor else pattern
-    found = (path for path in anchor.glob(str(relative)) if path.is_file())
-    return found if pattern.name.startswith(".") else _shown(found)
+    if pattern.anchor and relative.parts and "**" in relative.parts[0]:
+        raise InputError("** right below the root would search the whole disk. Name a folder before it.")
+    try:
+        found = [path for path in anchor.glob("/".join(map(_searched, relative.parts))) if path.is_file()]
+    except OSError as error:
+        raise InputError(f"cannot be searched ({error.strerror}). Give a file, folder or glob.") from error
+    except (ValueError, NotImplementedError) as error:
+        raise InputError("is no path with wildcards. Give a file, folder or glob.") from error
+    return iter(found) if pattern.name.startswith(".") else _shown(found)
+
+
+def _searched(part: str) -> str:
+    """A part of a pattern as the library takes it: `**.png` means `*.png` in all folders below."""
+    if "**" not in part or not part.strip("*"):
+        return part
+    return f"**/*{part.lstrip('*')}" if part.startswith("**") else part.replace("**", "*")
 
 
 @lru_cache(maxsize=4)
@@ -110,6 +128,8 @@ def _found(place: str, kind: ImageKind) -> ImageFiles:
     given = Path(place)
     if given.is_file():
         return ImageFiles(images=(given,))
+    if given.anchor and len(given.parts) == 1:
+        raise InputError("is the root: the whole disk would be searched. Name a folder.")
     files = sorted(_below(given) if given.is_dir() else _matching(given))
     if kind == "either":
         images = [path for path in files if path.suffix.lower() in PICTURES or is_dicom(path)]

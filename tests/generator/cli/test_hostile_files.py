@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from benchmarks import fuzz, fuzz_checkpoints, fuzz_jobs
+from benchmarks import fuzz, fuzz_checkpoints, fuzz_jobs, fuzz_tables
 from medim_forge.generator.errors import SpecError
 
 SEED = 3
@@ -25,6 +25,14 @@ def test_hostile_checkpoints_are_loaded_or_refused_in_plain_words(kind):
     found = fuzz.tallied(fuzz_checkpoints.cases, SEED, 6, 1.0, kind)[kind]
     assert found.outcomes["traceback"] == found.outcomes["unclear"] == 0, found.trouble
     assert kind == "card" or found.outcomes["refused"] > 0
+
+
+@pytest.mark.parametrize("kind", ["bytes", "types", "columns", "counts"])
+def test_hostile_tables_are_planned_and_read_or_refused_in_plain_words(kind):
+    found = fuzz.tallied(fuzz_tables.cases, SEED, 10, 1.0, kind)[kind]
+    assert found.outcomes["traceback"] == found.outcomes["unclear"] == 0, found.trouble
+    assert found.outcomes["refused"] > 0
+    assert found.outcomes["done"] > 0
 
 
 def test_the_judge_notices_tracebacks_and_words_of_libraries():

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from medim_forge.generator.errors import SpecError
+from medim_forge.generator.errors import InputError, SpecError
 from medim_forge.generator.inputs.load import load_inputs
+from medim_forge.generator.inputs.places import find_images, find_tables
 from medim_forge.generator.phantoms import read_findings
 from medim_forge.generator.plan.plan import make_plan, plan_record
 
@@ -160,3 +161,14 @@ def test_joint_job_has_no_inputs_to_load(spec):
     job = spec()
     shard = make_plan(job).shard(0)
     assert load_inputs(job, shard) == (shard, [])
+
+
+def test_two_stars_before_a_name_search_all_folders_below_and_never_the_whole_disk(tmp_path):
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    for name in ("a.parquet", "data/b.parquet", "data/deep/c.parquet"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_tables(f"{tmp_path}/data/**.parquet")] == ["b.parquet", "c.parquet"]
+    assert [path.name for path in find_tables(f"{tmp_path}/**/c.parquet")] == ["c.parquet"]
+    for place in ("/**x", "/**", "/"):
+        with pytest.raises(InputError, match="whole disk"):
+            find_images(place, "images", fresh=True)

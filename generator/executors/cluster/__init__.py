@@ -6,6 +6,7 @@ the `Schedule`, and puts a fresh actor in the place of one that is gone. So each
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,10 @@ from medim_forge.generator.shards import Schedule, Setup
 
 def run_on_ray(setup: Setup, schedule: Schedule, shard_of: Callable[[int], Any], progress: Progress) -> ReplicaFacts:
     """Every outstanding shard is committed; arguments and errors are those of `medim_forge.generator.executors`."""
+    shell = os.environ.get("RAY_AUTH_MODE", "token")
     with connected() as private, drain_on_sigterm() as draining:
+        if private and shell != "token":
+            progress.report("note", f"RAY_AUTH_MODE = {shell!r} is not for the private Ray: it asks for its token")
         wanted = setup.compute.replicas
         # A private Ray never grows, so what does not fit at once never will.
         fit = fitting_replicas(setup.compute, counted(ray.cluster_resources)) if private else wanted

@@ -184,6 +184,16 @@ def test_a_driver_killed_mid_run_loses_and_doubles_nothing(job, tmp_path, ray_ad
     assert not (tmp_path / "out" / ".tmp").exists()
 
 
+def test_a_wrong_token_is_one_sentence(job, tmp_path, ray_address):
+    wrong = {"RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "2" * 64}
+    process = start_driver("toy", job(), tmp_path / "job.yaml", **wrong)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"RAY_ADDRESS = '{ray_address}': that Ray refuses the token of this process." in said
+    assert "2" * 64 not in said
+    assert "Traceback" not in said
+
+
 def test_sigterm_drains_a_private_ray_and_leaves_nothing_behind(job, tmp_path, truth):
     spec = job()
     set_faults(spec, {"at": "generate", "do": "sleep", "seconds": 0.7})
@@ -196,7 +206,8 @@ def test_sigterm_drains_a_private_ray_and_leaves_nothing_behind(job, tmp_path, t
         rest, _ = process.communicate(timeout=120)
         assert process.returncode == 143, "".join(said) + rest
         assert "stopped on SIGTERM" in rest
-        assert list(Path(scratch).iterdir()) == []
+        assert [path.name for path in Path(scratch).rglob("*") if path.is_file()] == ["lock"]
+        assert len(list(Path(scratch).glob("medim-*/*"))) == 1, "the lock and no folder of a Ray"
         assert list(home.iterdir()) == [], "no token file may be left in the home folder"
     assert 1 <= len(committed(tmp_path / "out")) < 4, "the signal must come mid-run"
     set_faults(spec)

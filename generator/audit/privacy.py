@@ -25,14 +25,22 @@ from medim_forge.generator.audit.nearest_records import (
     longest_copy,
 )
 from medim_forge.generator.dataset import Dataset, open_dataset
-from medim_forge.generator.errors import InputError
-from medim_forge.generator.finalise import finalise_again, read_manifest, standing_rules
-from medim_forge.generator.finalise.privacy_note import Copy, Privacy, write_privacy
+from medim_forge.generator.errors import InputError, StoreError
+from medim_forge.generator.finalise import (
+    Change,
+    carry_out,
+    finish_pending,
+    read_manifest,
+    standing_rules,
+    whole_dataset,
+)
+from medim_forge.generator.finalise.manifest import facts_of, policy_of
+from medim_forge.generator.finalise.privacy_note import Copy, Privacy, privacy_record
 from medim_forge.generator.finalise.view import data_digest
 from medim_forge.generator.inputs.pairs import FilePairs, GivenPair, ParquetPairs, Unreadable, open_pairs
 from medim_forge.generator.plan import read_spec
 from medim_forge.generator.records import FileRecord
-from medim_forge.generator.store import Store, store_at
+from medim_forge.generator.store import SUCCESS, Store, store_at
 
 _LISTED = 1000
 _NAMED = 10  # of what cannot be read, in an error
@@ -49,6 +57,7 @@ def assess(
         InputError: reference or holdout hold no image, or one that cannot be read.
     """
     store = store_at(out)
+    finish_pending(store, "privacy")
     dataset, manifest = open_dataset(store), read_manifest(store)
     records, warnings = _read(open_pairs(reference, image_column, report_column))
     held: list[GivenPair] = []
@@ -64,7 +73,7 @@ def assess(
     reports = np.array([longest_copy(report, known) > stretch for report in dataset.reports()], bool)
     ids = [row["pair_id"] for row in dataset.columns(["pair_id"])]
     return Privacy(
-        data_sha256=data_digest(FileRecord(**file) for file in manifest["files"] if file["path"].startswith("data/")),
+        data_sha256=_data_digest(manifest),
         pairs=len(dataset),
         reference=len(records),
         reference_reports=sum(record.report is not None for record in records),
@@ -182,8 +191,26 @@ def _drawn(side: Sequence[GivenPair], size: int) -> list[GivenPair]:
 
 
 def record_privacy(out: Path | str | Store, result: Privacy) -> None:
-    """`privacy.json`, card and manifest of the dataset hold the result; `data/` is written anew with the same bytes."""
+    """`privacy.json`, card and manifest of the dataset hold the result; `data/` is written anew with the same bytes.
+
+    Raises:
+        StoreError: another command is at work on the dataset, or has changed it since it was tested.
+    """
     store = store_at(out)
-    spec, manifest = read_spec(store), read_manifest(store)
-    write_privacy(store, result)
-    finalise_again(store, spec, manifest, standing_rules(store, spec))
+    with whole_dataset(store, "privacy"):
+        spec, manifest = read_spec(store), read_manifest(store)
+        if _data_digest(manifest) != result.data_sha256:
+            raise StoreError(f"{store}: data/ was changed while it was tested; run `medim privacy` again.")
+        rules = standing_rules(store, spec)
+        change = Change(
+            command="privacy",
+            complete=store.exists(SUCCESS),
+            facts=facts_of(manifest, spec),
+            policy=None if rules is None else policy_of(rules),
+            privacy=privacy_record(result),
+        )
+        carry_out(store, change)
+
+
+def _data_digest(manifest: Mapping[str, Any]) -> str:
+    return data_digest(FileRecord(**file) for file in manifest["files"] if file["path"].startswith("data/"))

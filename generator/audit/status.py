@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medim_forge.generator.finalise import read_manifest
+from medim_forge.generator.finalise.change import read_change
 from medim_forge.generator.plan import read_plan, stored_plan
 from medim_forge.generator.records import Counts
-from medim_forge.generator.store import SUCCESS, Store, store_at
+from medim_forge.generator.store import PENDING, SUCCESS, Store, store_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Status:
         data_rows: pairs in `data/`; None where the dataset is not finished.
         refiltered: whether filters and quotas are those of a later `medim refilter`.
         warnings: what a person should know before using the dataset.
+        pending: the command on the whole dataset that is at work or was interrupted; empty for none.
     """
 
     out: str
@@ -40,6 +42,7 @@ class Status:
     data_rows: int | None = None
     refiltered: bool = False
     warnings: tuple[str, ...] = ()
+    pending: str = ""
 
 
 def status(out: Path | str | Store) -> Status:
@@ -69,4 +72,5 @@ def status(out: Path | str | Store) -> Status:
         data_rows=manifest["counts"]["data_rows"] if finished else None,
         refiltered=manifest.get("refiltered") is not None,
         warnings=tuple(manifest.get("warnings", ())),
+        pending=read_change(store).command if store.exists(PENDING) else "",
     )

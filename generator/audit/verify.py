@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance, provenance_of
 from medim_forge.generator.dataset.png import decode_png
+from medim_forge.generator.dataset.reader import refuse_pending
 from medim_forge.generator.dataset.schema import ROW_GROUP_ROWS, pairs_schema, rejected_schema
 from medim_forge.generator.errors import InputError, StoreError, VerifyError
 from medim_forge.generator.files import file_record, sha256_hex
@@ -82,6 +83,7 @@ def inspect(folder: Path | str | Store) -> VerifyReport:
         StoreError: the folder is no finished dataset: spec or manifest is missing or broken.
     """
     store = store_at(folder)
+    refuse_pending(store)
     spec, manifest = read_spec(store), read_manifest(store)
     return _Check(store, spec, manifest).run()
 

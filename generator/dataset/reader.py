@@ -31,7 +31,7 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
 from medim_forge.generator.filters import SCORE_PREFIX
 from medim_forge.generator.records import Domain, Task
-from medim_forge.generator.store import Store, store_at
+from medim_forge.generator.store import PENDING, Store, store_at
 
 _CACHED_ROW_GROUPS = 4
 
@@ -230,6 +230,29 @@ def open_dataset(folder: Path | str | Store) -> Dataset:
         StoreError: the folder holds no finished dataset.
     """
     store = store_at(folder)
+    refuse_pending(store)
+    return open_data(store)
+
+
+def refuse_pending(store: Store) -> None:
+    """No command on the whole dataset is at work, or was interrupted.
+
+    Raises:
+        StoreError: one is or was: what lies there is neither the old dataset nor the new one.
+    """
+    if store.exists(PENDING):
+        raise StoreError(
+            f"{store}: a command on the whole dataset is at work or was interrupted ({PENDING}), so it is neither as "
+            "it was nor as it will be. Wait until that has ended, or run it again: it goes on."
+        )
+
+
+def open_data(store: Store) -> Dataset:
+    """What `data/` holds at this moment, whether or not somebody is about to change it.
+
+    Raises:
+        StoreError: there is nothing.
+    """
     names = [name for name in store.files("data") if name.endswith(".parquet")]
     if not names:
         raise StoreError(

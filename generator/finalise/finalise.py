@@ -1,32 +1,33 @@
 """Turns committed shards into a finished dataset: `data/`, contact sheet, card and manifest.
 
 Everything is made from the shards and the spec, so running it again gives the same bytes, all but the manifest's `run`.
-`_SUCCESS` is for the job to set: it alone knows whether too many rows were quarantined.
+`_SUCCESS` is for others to set; see `change.py`, by which all commands come here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from medim_forge.generator.dataset import Provenance, open_dataset, provenance_of
+from medim_forge.generator.dataset import Provenance, provenance_of
 from medim_forge.generator.dataset.claims import summary
+from medim_forge.generator.dataset.reader import open_data
 from medim_forge.generator.files import file_record
 from medim_forge.generator.finalise.card import dataset_card
 from medim_forge.generator.finalise.contact_sheet import choose_tiles, contact_sheet
-from medim_forge.generator.finalise.manifest import MANIFEST, learned_from, manifest_head, read_manifest, write_manifest
+from medim_forge.generator.finalise.manifest import MANIFEST, manifest_head, write_manifest
 from medim_forge.generator.finalise.privacy_note import PRIVACY, current_privacy
+from medim_forge.generator.finalise.rules import POLICY
 from medim_forge.generator.finalise.tally import shard_records, tally
 from medim_forge.generator.finalise.view import LEFT_OUT, DataView, build_data_view
-from medim_forge.generator.jobspec import BalanceSection, FilterSection, GenerateSpec
-from medim_forge.generator.plan import Plan, stored_plan
+from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.rounds import round_name
 from medim_forge.generator.records import FileRecord, ReplicaFacts
 from medim_forge.generator.selection import view_policy
 from medim_forge.generator.selection.rows import control_rows
-from medim_forge.generator.store import SUCCESS, Store, shard_name, store_at
+from medim_forge.generator.store import Store, shard_name, store_at
 
 CARD = "README.md"
 CONTACT_SHEET = "contact_sheet.png"
@@ -54,7 +55,7 @@ def finalise(
     policy = view_policy(rules or spec, control_rows(store, shards), redecide=rules is not None)
     ruled = plan if rules is None else replace(plan, spec=rules)
     view = build_data_view(store, ruled, provenance, total_bytes=sums.pairs_bytes, policy=policy)
-    tiles = choose_tiles(open_dataset(store))
+    tiles = choose_tiles(open_data(store))
     sheet = contact_sheet(tiles, f"{spec.name}: {view.rows} pairs", summary(provenance, len(tiles)))
     privacy = current_privacy(store, view.files)
     card = dataset_card(plan, ruled, provenance, sums, view, policy.calibration, privacy)
@@ -69,52 +70,14 @@ def finalise(
         write_manifest(path, head, files, facts.device, records)
 
 
-def finalise_again(store: Store, spec: GenerateSpec, manifest: Mapping[str, Any], rules: GenerateSpec | None) -> None:
-    """The dataset is finished anew, by the same replica; it carries `_SUCCESS` if it did before.
-
-    Args:
-        store: of the dataset.
-        spec: of the job.
-        manifest: of the dataset; it says which replica made the pairs.
-        rules: as for `finalise`.
-
-    Raises:
-        StoreError: a shard is missing, or was made from another spec or other weights.
-    """
-    facts = ReplicaFacts(
-        model_sha256=manifest["model_sha256"],
-        device=manifest["run"]["device"],
-        versions=manifest["versions"],
-        training_data_terms=tuple(manifest["training_data_terms"]),
-        learned_from=learned_from(manifest, spec),
-    )
-    complete = store.exists(SUCCESS)
-    finalise(store, spec, stored_plan(store, spec), facts, rules)
-    if complete:
-        store.mark(SUCCESS)
-
-
-def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
-    """The job with the filters that `medim refilter` gave the dataset last; None where its own are in force."""
-    policy = read_manifest(store)["refiltered"] if store.exists(MANIFEST) else None
-    if policy is None:
-        return None
-    balance = policy["balance"]
-    return spec.model_copy(
-        update={
-            "filters": tuple(FilterSection.model_validate(section) for section in policy["filters"]),
-            "balance": None if balance is None else BalanceSection.model_validate(balance),
-        }
-    )
-
-
 def _files(store: Store, plan: Plan, provenance: Provenance, view: DataView) -> Iterator[FileRecord]:
     """Every file that is the same wherever the dataset is made; shard files as their shard recorded them.
 
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
     rounds = [round_name(added.number) for added in plan.rounds]
-    for name in (CARD, CONTACT_SHEET, "plan.json", LEFT_OUT, *([PRIVACY] if store.exists(PRIVACY) else []), *rounds):
+    some = [name for name in (POLICY, PRIVACY) if store.exists(name)]
+    for name in (CARD, CONTACT_SHEET, "plan.json", LEFT_OUT, *some, *rounds):
         yield file_record(store.handle(name), name)
     yield from (*view.files, *view.objects)
     for record in shard_records(store, plan.shards, provenance):

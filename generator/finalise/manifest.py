@@ -66,7 +66,7 @@ def manifest_head(
         "rejects": dict(sorted(tally.counts.rejects.items())),
         "left_out": dict(view.reasons),
         "flagged": dict(view.flags),
-        "refiltered": None if ruled is plan else _policy(ruled.spec),
+        "refiltered": None if ruled is plan else policy_of(ruled.spec),
         "calibration": [{"domain": domain, **asdict(bound)} for domain, bound in calibration.items()],
         "balance": balance_record(plan, ruled, view.strata),
         "warnings": warnings(ruled, view, calibration, tally, provenance),
@@ -86,12 +86,23 @@ def _counts(tally: Tally, view: DataView) -> dict[str, int]:
     }
 
 
-def _policy(spec: GenerateSpec) -> dict[str, Any]:
-    """Filters and quotas, as `finalise.standing_rules` reads them."""
+def policy_of(spec: GenerateSpec) -> dict[str, Any]:
+    """Filters and quotas of a job, as JSON values."""
     return {
         "filters": [section.model_dump(mode="json") for section in spec.filters],
         "balance": None if spec.balance is None else spec.balance.model_dump(mode="json"),
     }
+
+
+def facts_of(manifest: Mapping[str, Any], spec: GenerateSpec) -> ReplicaFacts:
+    """The replica that made the pairs of a dataset, as its manifest says."""
+    return ReplicaFacts(
+        model_sha256=manifest["model_sha256"],
+        device=manifest["run"]["device"],
+        versions=manifest["versions"],
+        training_data_terms=tuple(manifest["training_data_terms"]),
+        learned_from=learned_from(manifest, spec),
+    )
 
 
 def write_manifest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,10 +68,16 @@ class Privacy:
     warnings: tuple[str, ...] = ()
 
 
-def write_privacy(store: Store, result: Privacy) -> None:
+def privacy_record(result: Privacy) -> dict[str, Any]:
+    """What `privacy.json` holds."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(result)))
+    return values
+
+
+def write_privacy(store: Store, record: Mapping[str, Any]) -> None:
     """The result lies in the dataset, as `privacy.json`."""
     with store.draft(PRIVACY) as path:
-        path.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def current_privacy(store: Store, files: Sequence[FileRecord]) -> dict[str, Any] | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from medim_forge.generator.errors import SpecError, StoreError
 from medim_forge.generator.filters import FilterRule, kind_of, policy
-from medim_forge.generator.finalise.finalise import finalise_again
-from medim_forge.generator.finalise.manifest import read_manifest
+from medim_forge.generator.finalise.change import Change, carry_out, whole_dataset
+from medim_forge.generator.finalise.manifest import facts_of, policy_of, read_manifest
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import read_spec
 from medim_forge.generator.plan.prompts import check_prompts
@@ -55,6 +55,12 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
         SpecError: the job differs in more than its filters, or one of its filters needs more than stored scores.
     """
     store = store_at(out)
+    with whole_dataset(store, "refilter"):
+        return _refiltered(store, rules)
+
+
+def _refiltered(store: Store, rules: GenerateSpec) -> Refiltered:
+    """`refilter`, with the dataset for itself."""
     spec, manifest = read_spec(store), read_manifest(store)
     if not store.exists(SUCCESS):
         raise StoreError(f"{store}: is not finished; finish it with `medim run` before you give it other filters")
@@ -68,8 +74,8 @@ def refilter(out: Path | str | Store, rules: GenerateSpec) -> Refiltered:
     check_prompts(rules.prompts, rules.source)
     check_balance(rules, 1)
     unchanged = (spec.filters, spec.balance) == (rules.filters, rules.balance)
-    finalise_again(store, spec, manifest, None if unchanged else rules)
-    store.tidy()
+    policy_in_force = None if unchanged else policy_of(rules)
+    carry_out(store, Change(command="refilter", complete=True, facts=facts_of(manifest, spec), policy=policy_in_force))
     after = read_manifest(store)
     return Refiltered(
         folder=str(store),

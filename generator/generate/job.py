@@ -10,7 +10,16 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.events import OnEvent, Progress
 from medim_forge.generator.executors import run_shards
 from medim_forge.generator.files import is_url
-from medim_forge.generator.finalise import finalise, manifest_counts, read_manifest, standing_rules
+from medim_forge.generator.finalise import (
+    Change,
+    carry_out,
+    finish_pending,
+    manifest_counts,
+    read_manifest,
+    standing_rules,
+    whole_dataset,
+)
+from medim_forge.generator.finalise.manifest import policy_of
 from medim_forge.generator.generate.failures import stop_where_most_fail, too_many_quarantined
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
@@ -76,6 +85,7 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     warned = check_words(spec) if parts.replica == OWN_REPLICA else ()
     claim_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
+    finish_pending(store, "run")
     growth, progress = Growth(store, plan), Progress(plan.shards, plan.pairs, on_event)
     for line in warned:
         progress.report("note", f"warning: {line}")
@@ -92,15 +102,22 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         setup = WorkerSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
         schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
         facts = run_shards(setup, schedule, growth.shard, progress, local=local)
-    made, plan = growth.plan.shards - len(done), growth.plan
-    if missing or not store.exists(SUCCESS):
-        progress.report("finalising", f"{spec.name}: writing data/, manifest and card")
-        rules = standing_rules(store, spec)
-        if rules:
-            progress.report("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
-        finalise(store, spec, plan, facts, rules)
-    _settle(store, spec, progress)
-    return _result(store, made)
+    made = growth.plan.shards - len(done)
+    with whole_dataset(store, "run", wait=True):
+        if not store.exists(SUCCESS):
+            _finalise(store, spec, facts, progress)
+        _settle(store, spec, progress)
+        return _result(store, made)
+
+
+def _finalise(store: Store, spec: GenerateSpec, facts: ReplicaFacts, progress: Progress) -> None:
+    """The dataset is finished but for `_SUCCESS`."""
+    progress.report("finalising", f"{spec.name}: writing data/, manifest and card")
+    rules = standing_rules(store, spec)
+    if rules:
+        progress.report("note", "data/ keeps to the filters of the last `medim refilter`, not to those of this job")
+    policy = None if rules is None else policy_of(rules)
+    carry_out(store, Change(command="run", complete=False, facts=facts, policy=policy))
 
 
 def _count_committed(store: Store, growth: Growth, facts: ReplicaFacts, progress: Progress) -> set[int]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -28,11 +28,17 @@ from medim_forge.generator.store.protocol import (
     attempt_name,
     host_name,
     parse_record,
+    process_lives,
     record_text,
     shard_folder,
 )
 
 _TEMPORARY = ".tmp"
+_HOLDER = "holder"
+# Errors of a folder that takes nothing more, whatever is written.
+_NO_ROOM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+)
 _SHARD_NAME = re.compile(r"\d{6,}")
 
 
@@ -79,38 +85,75 @@ class LocalStore:
 
     def create(self, name: str, content: str) -> None:
         """The file exists and is complete: with `content`, or with what was there first."""
-        with _writing(self.out):
-            drafts = self.out / _TEMPORARY
-            drafts.mkdir(exist_ok=True)
-            (self.out / name).parent.mkdir(exist_ok=True)
-            _write_once(self.out / name, content, drafts)
-            _sync(self.out)
+        drafts = self.new_attempt(0, 0)
+        try:
+            with _writing(self.out):
+                (self.out / name).parent.mkdir(exist_ok=True)
+                _write_once(self.out / name, content, drafts)
+                _sync(self.out)
+        finally:
+            shutil.rmtree(drafts, ignore_errors=True)
 
     @contextlib.contextmanager
     def draft(self, name: str) -> Iterator[Path]:
         """Inside, a file to write; afterwards it is there under its name at once and whole, and on disk."""
-        path = self.out / name
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
+        folder = self.new_attempt(0, 0)
+        try:
+            draft = folder / Path(name).name
+            with _writing(self.out, only=_NO_ROOM):
+                yield draft
+            with _writing(self.out):
+                _sync(draft)
+                draft.replace(self.out / name)
+                _sync((self.out / name).parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def mark(self, name: str) -> None:
-        """The empty file is there."""
-        (self.out / name).touch()
+        """The empty file is there, and on disk."""
+        with _writing(self.out):
+            (self.out / name).touch()
+            _sync(self.out)
 
     def remove(self, name: str) -> None:
-        """The file is gone."""
-        (self.out / name).unlink(missing_ok=True)
+        """The file is gone, on disk too."""
+        with _writing(self.out):
+            (self.out / name).unlink(missing_ok=True)
+            _sync(self.out)
+
+    @contextlib.contextmanager
+    def lock(self, command: str, *, wait: bool) -> Iterator[None]:
+        """Inside, no other command is at work on the whole dataset; the system frees it when this process dies.
+
+        `spec.yaml` is locked, which every dataset has and nobody rewrites. Another file says who holds the lock, and is
+        read for the error of others alone.
+        """
+        holder = self.out / _TEMPORARY / _HOLDER
+        with _writing(self.out):
+            locked = (self.out / "spec.yaml").open("r+b")
+        with locked:
+            with _writing(self.out):
+                try:
+                    fcntl.flock(locked, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError as error:
+                    raise _held(self.out, holder) from error
+                holder.parent.mkdir(exist_ok=True)
+                holder.write_text(f"`medim {command}` on {host_name()}, process {os.getpid()},", encoding="utf-8")
+            try:
+                yield
+            finally:
+                holder.unlink(missing_ok=True)
+                self.tidy()
 
     def replace_folder(self, name: str, made: Path) -> None:
         """The folder is the one that was made, and nothing is left of an earlier one; an empty one is not there."""
         target = self.out / name
-        if target.exists():
-            target.rename(made.with_name("replaced"))
-        if any(made.iterdir()):
-            made.rename(target)
+        with _writing(self.out):
+            if target.exists():
+                target.rename(made.with_name("replaced"))
+            if any(made.iterdir()):
+                made.rename(target)
+            _sync(self.out)
 
     def new_attempt(self, index: int, attempt: int) -> Path:
         """An empty folder that nobody else writes to, on the file system of the dataset."""
@@ -165,13 +208,14 @@ class LocalStore:
     def sweep(self, deadline_s: float) -> list[str]:
         """Temporary folders that nobody can still be writing are gone; their names, sorted.
 
-        A worker may outlive its driver and still commit. So on this host a folder goes when its process is dead, and
-        one of another host when it has not changed for two deadlines (one, and as much again for clocks that disagree).
+        A worker may outlive its driver and still commit. So on this host a folder goes when its process is dead, which
+        a later process of the same number does not hide, and one of another host when nothing in it has changed for two
+        deadlines (one, and as much again for clocks that disagree).
         """
         removed = []
         for folder in sorted((self.out / _TEMPORARY).glob("*-*-*-*-*")):
-            owner, pid = folder.name.split("-")[1:3]
-            if _alive(int(pid)) if owner == host_name() else _age_s(folder) < 2 * deadline_s:
+            owner, process = folder.name.split("-")[1:3]
+            if process_lives(process) if owner == host_name() else _age_s(folder) < 2 * deadline_s:
                 continue
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder.name)
@@ -187,7 +231,7 @@ def _write_once(path: Path, content: str, drafts: Path) -> None:
     """The file exists and is complete: with `content`, or with what was there first."""
     if path.exists():
         return
-    draft = drafts / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    draft = drafts / path.name
     draft.write_text(content, encoding="utf-8")
     _sync(draft)
     try:
@@ -233,31 +277,37 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _alive(pid: int) -> bool:
-    """Whether a process of this host is running, ours or another user's."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _age_s(folder: Path) -> float:
-    """Seconds since anything directly in the folder changed; endless if it is gone already."""
+    """Seconds since anything in the folder or below it changed; endless if it is gone already."""
+    newest = float("-inf")
+    for path in (folder, *folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            newest = max(newest, path.stat().st_mtime)
+    return time.time() - newest
+
+
+def _held(out: Path, holder: Path) -> StoreError:
+    """The error that says who works on the dataset."""
     try:
-        return time.time() - folder.stat().st_mtime
-    except FileNotFoundError:
-        return float("inf")
+        who = holder.read_text(encoding="utf-8")
+    except OSError:
+        who = "another command"
+    return StoreError(f"{out}: {who} is at work on the whole dataset. Wait until it has ended, then run this again.")
 
 
 @contextlib.contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """What goes wrong inside is explained as a folder that cannot be written."""
+def _writing(out: Path, only: frozenset[int] | None = None) -> Iterator[None]:
+    """What goes wrong inside is explained as a folder that cannot be written.
+
+    Args:
+        out: the dataset.
+        only: numbers of the errors that mean that; None where nothing is done inside but writing.
+    """
     try:
         yield
     except OSError as error:
+        if only is not None and error.errno not in only:
+            raise
         where = error.filename or out
         raise StoreError(
             f"{out}: cannot be written ({error.strerror}: {where}). "

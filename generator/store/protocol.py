@@ -23,6 +23,8 @@ from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 
 RECORD = "_shard.json"
 SUCCESS = "_SUCCESS"
+# What a command on the whole dataset is about to do, for as long as it has not done it.
+PENDING = "_pending.json"
 # The folders of a dataset: what was made, what is chosen from it, later rounds, and DICOM of pairs that came back.
 FOLDERS = ("shards", "data", "rounds", "restored")
 
@@ -63,6 +65,17 @@ class Store(Protocol):
 
     def remove(self, name: str) -> None:
         """The file is gone."""
+
+    def lock(self, command: str, *, wait: bool) -> AbstractContextManager[None]:
+        """Inside, no other command is at work on the whole dataset.
+
+        Args:
+            command: what it is, for others.
+            wait: whether to wait for one that is at work, instead of refusing.
+
+        Raises:
+            StoreError: another one is at work; says which, where.
+        """
 
     def replace_folder(self, name: str, made: Path) -> None:
         """The folder is the one that was made in an attempt, and nothing is left of an earlier one."""
@@ -112,8 +125,40 @@ def host_name() -> str:
 
 
 def attempt_name(index: int, attempt: int) -> str:
-    """A name that no other attempt has: `<shard>-<host>-<pid>-<attempt>-<random>`."""
-    return f"{index:06d}-{host_name()}-{os.getpid()}-{attempt}-{secrets.token_hex(4)}"
+    """A name that no other attempt has: `<shard>-<host>-<process>-<attempt>-<random>`."""
+    return f"{index:06d}-{host_name()}-{process_name()}-{attempt}-{secrets.token_hex(4)}"
+
+
+def process_name() -> str:
+    """This process, in letters that attempt names can hold: its number, and when it started on which boot.
+
+    The number alone is given to another process later. Where the system does not tell the rest, it stands alone.
+    """
+    number = os.getpid()
+    return ".".join([str(number), *process_start(number)])
+
+
+def process_start(number: int) -> tuple[str, ...]:
+    """When a process of this host started, and the boot; empty where there is none, or nobody tells."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").replace("-", "")[:8]
+        return fields[19], boot
+    except (OSError, IndexError):
+        return ()
+
+
+def process_lives(name: str) -> bool:
+    """Whether a process of this host that called itself so by `process_name` is still there."""
+    number, *start = name.split(".")
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    now = process_start(int(number))
+    return not start or not now or tuple(start) == now
 
 
 def record_text(record: ShardRecord) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from medim_forge.generator.errors import OutageError, StoreError
 from medim_forge.generator.records import ShardRecord
+from medim_forge.generator.store.lease import Lease
 from medim_forge.generator.store.protocol import FOLDERS, RECORD, attempt_name, parse_record, record_text, shard_name
 from medim_forge.generator.store.s3_client import ObjectClient
 from medim_forge.generator.store.s3_file import ObjectFile
@@ -43,6 +44,7 @@ class ObjectStore:
     def __init__(self, url: str) -> None:
         self._client = ObjectClient(url)
         self._attempts: dict[int, str] = {}
+        self._lease: Lease | None = None
 
     def __str__(self) -> str:
         return self._client.url
@@ -107,20 +109,35 @@ class ObjectStore:
         path = self.new_attempt(0, 0) / name
         try:
             yield path
+            self._still_mine()
             self._client.put_file(name, path)
         finally:
             shutil.rmtree(path.parent, ignore_errors=True)
 
     def mark(self, name: str) -> None:
         """The empty file is there."""
+        self._still_mine()
         self._client.put(name, b"")
 
     def remove(self, name: str) -> None:
         """The file is gone."""
+        self._still_mine()
         self._client.remove([self._key(name)])
+
+    @contextlib.contextmanager
+    def lock(self, command: str, *, wait: bool) -> Iterator[None]:
+        """Inside, no other command is at work on the whole dataset; see `lease`."""
+        lease = Lease(self._client, command)
+        with lease.held(wait=wait):
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
 
     def replace_folder(self, name: str, made: Path) -> None:
         """The folder holds the files that were made, and nothing is left of an earlier one."""
+        self._still_mine()
         new = self._upload(made, name)
         self._client.remove(set(self._client.walk(name)) - new)
 
@@ -196,6 +213,15 @@ class ObjectStore:
 
     def tidy(self) -> None:
         """Nothing is left that only running jobs need: the sweep took it."""
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the lease, which is of this process."""
+        return {**self.__dict__, "_lease": None}
+
+    def _still_mine(self) -> None:
+        """Nobody has taken over what this process works on."""
+        if self._lease is not None:
+            self._lease.check()
 
     def _key(self, name: str) -> str:
         """Where a file lies: those of a shard in the attempt that its record names."""

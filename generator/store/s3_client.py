@@ -68,6 +68,10 @@ class ObjectClient:
 
         return self._tried(ask)
 
+    def modified(self, key: str) -> float:
+        """When an object was put last, in seconds of the store's own clock; FileNotFoundError if there is none."""
+        return float(self._tried(lambda files: files.info(self._path(key))["LastModified"].timestamp()))
+
     def put(self, key: str, content: bytes) -> None:
         """The object has this content."""
         self._tried(lambda files: files.pipe_file(self._path(key), content))

@@ -16,7 +16,7 @@ from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 from medim_forge.generator.store.folder import differences
 from medim_forge.generator.store.local import LocalStore
 from medim_forge.generator.store.places import store_at
-from medim_forge.generator.store.protocol import shard_folder
+from medim_forge.generator.store.protocol import process_name, shard_folder
 from tests.doubles.pairs import committed
 
 PLAN = {"model_sha256": "aa" * 32, "pairs": 8, "versions": {"torch": "2.13"}}
@@ -118,11 +118,29 @@ def dead_pid() -> int:
 
 def test_the_sweep_removes_what_a_dead_process_of_this_host_left_and_nothing_else(out):
     mine = attempt(out, 1)
-    dead = mine.rename(mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead_pid()}-")))
+    dead = mine.rename(mine.with_name(mine.name.replace(f"-{os.getpid()}.", f"-{dead_pid()}.")))
     alive = attempt(out, 2)
     assert LocalStore(out).sweep(deadline_s=0) == [dead.name]
     assert not dead.exists()
     assert (alive / "pairs.parquet").exists()
+
+
+def test_a_later_process_of_the_same_number_hides_nothing(out):
+    left = attempt(out, 1)
+    start = process_name().split(".")[1]
+    other = left.rename(left.with_name(left.name.replace(f".{start}.", ".1.")))
+    assert LocalStore(out).sweep(deadline_s=0) == [other.name]
+
+
+def test_an_attempt_of_another_host_lives_as_long_as_anything_in_it_changes(out):
+    host = socket.gethostname().replace("-", "_")
+    folder = attempt(out, 1)
+    folder = folder.rename(folder.with_name(folder.name.replace(host, "elsewhere")))
+    os.utime(folder, (1, 1))
+    assert LocalStore(out).sweep(deadline_s=900) == []
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (1, 1))
+    assert LocalStore(out).sweep(deadline_s=900) == [folder.name]
 
 
 def test_the_sweep_keeps_young_attempts_of_other_hosts_and_removes_old_ones(out):
@@ -130,7 +148,8 @@ def test_the_sweep_keeps_young_attempts_of_other_hosts_and_removes_old_ones(out)
     young, old = attempt(out, 1), attempt(out, 2)
     young = young.rename(young.with_name(young.name.replace(host, "elsewhere")))
     old = old.rename(old.with_name(old.name.replace(host, "elsewhere")))
-    os.utime(old, (1, 1))
+    for path in (*old.rglob("*"), old):
+        os.utime(path, (1, 1))
     assert LocalStore(out).sweep(deadline_s=900) == [old.name]
     assert young.exists()
 

@@ -1,0 +1,42 @@
+"""Kills every command at every storage call, runs it again and compares: python -m benchmarks.kills [--every N].
+
+In this process, with the replica of numpy; see tests/doubles/kills.py for what a kill is. The bar: nothing different,
+unfinished, left behind, or seen half made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.doubles.kill_scenarios import SCENARIOS, Trial
+
+
+def main() -> int:
+    """The table as JSON; 1 where a kill did harm."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--every", type=int, default=1, help="kill at every N-th call only")
+    arguments.add_argument("--json", type=Path, help="where the JSON goes; the screen without it")
+    options = arguments.parse_args()
+    found = {}
+    for scenario in SCENARIOS:
+        with tempfile.TemporaryDirectory() as folder:
+            trial = Trial(scenario, Path(folder))
+            for at in range(1, trial.calls + 1, options.every):
+                trial.kill(at)
+        found[scenario.name] = vars(trial.found)
+        print(f"{scenario.name}: {trial.found.killed} kills", file=sys.stderr)
+    harm = sum(len(row[name]) for row in found.values() for name in ("different", "unfinished", "unseen", "left"))
+    text = json.dumps({"benchmark": "kills", "every": options.every, "harm": harm, "scenarios": found}, indent=1)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    else:
+        print(text)
+    return 1 if harm else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

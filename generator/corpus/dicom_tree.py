@@ -10,11 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydicom import config, dcmread
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from medim_forge.generator.errors import InputError
+from medim_forge.generator.inputs.dicom_bounds import read_bounded
 
 # Elements of a header that are columns of the holding, by keyword.
 COLUMNS = (
@@ -135,7 +136,8 @@ def _read(path: Path, use: Callable[[Dataset], Found]) -> Found | None:
         warnings.simplefilter("ignore")
         log.disabled = True
         try:
-            return use(dcmread(path, stop_before_pixels=True))
+            with path.open("rb") as file:
+                return use(read_bounded(file, stop_before_pixels=True))
         except InvalidDicomError:
             return None
         except (OSError, InputError, MemoryError):

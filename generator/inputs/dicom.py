@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import config, dcmread
+from pydicom import config
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
@@ -40,6 +40,8 @@ from pydicom.uid import (
 )
 
 from medim_forge.generator.errors import InputError
+from medim_forge.generator.inputs.bounds import check_samples
+from medim_forge.generator.inputs.dicom_bounds import check_frame, read_bounded
 from medim_forge.generator.inputs.dicom_display import shown
 from medim_forge.generator.inputs.dicom_values import number, word
 from medim_forge.generator.origins import GivenDicom
@@ -64,7 +66,6 @@ _DECODERS: Mapping[UID, str] = MappingProxyType(
 # What these hold was lossy once, whatever the header says. JPEG 2000 and HTJ2K may hold either.
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_MAX_SAMPLES = 2**28
 _ALONE = threading.Lock()
 
 
@@ -86,8 +87,8 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
             _check_picture(dataset)
             decoded = _decoded(dataset)
             return shown(dataset, _stored(dataset, decoded), little_endian=_little_endian(dataset))
-        except InputError:
-            raise
+        except (InputError, MemoryError):
+            raise  # running out of memory says nothing of the file
         except Exception as error:
             # Parsers meet damage in every way there is.
             raise InputError(f"is damaged DICOM ({type(error).__name__}: {_brief(error)})") from error
@@ -112,8 +113,8 @@ def read_header(content: bytes) -> GivenDicom:
                 method=_text(dataset.get("DeidentificationMethod")),
                 lossy="01" if dataset.file_meta.TransferSyntaxUID in _LOSSY else word(dataset, "LossyImageCompression"),
             )
-        except InputError:
-            raise
+        except (InputError, MemoryError):
+            raise  # running out of memory says nothing of the file
         except Exception as error:
             raise InputError(f"is damaged DICOM ({type(error).__name__}: {_brief(error)})") from error
 
@@ -131,9 +132,9 @@ def _parsed(content: bytes) -> FileDataset:
         InputError: the bytes are no DICOM.
     """
     try:
-        dataset = dcmread(io.BytesIO(content))
+        dataset = read_bounded(io.BytesIO(content))
     except InvalidDicomError:
-        dataset = dcmread(io.BytesIO(content), force=True)
+        dataset = read_bounded(io.BytesIO(content), force=True)
         if "SOPClassUID" not in dataset and not any(name in dataset for name in _PIXELS):
             raise InputError("is not DICOM: it has neither the preamble nor the elements") from None
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -160,9 +161,10 @@ def _check_picture(dataset: Dataset) -> None:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise InputError(f"holds {frames} frames; give a file per frame")
-    samples = int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel)
-    if not 0 < samples <= _MAX_SAMPLES:
-        raise InputError(f"is {dataset.Columns} x {dataset.Rows} pixels; 1 to {_MAX_SAMPLES} samples can be read")
+    sizes = int(dataset.Columns), int(dataset.Rows), int(dataset.SamplesPerPixel), frames
+    if min(sizes) < 1:
+        raise InputError(f"is {dataset.Columns} x {dataset.Rows} pixels, which is no picture")
+    check_samples(*sizes)
     if dataset.SamplesPerPixel not in (1, 3):
         raise InputError(f"has {dataset.SamplesPerPixel} samples per pixel; 1 or 3 can be read")
 
@@ -177,7 +179,10 @@ def _decoded(dataset: Dataset) -> NDArray[Any]:
     if syntax.is_compressed and not syntax.is_deflated and syntax not in _DECODERS:
         raise InputError(f"is compressed as {syntax.name}, which cannot be decoded; store it uncompressed")
     try:
+        check_frame(dataset, syntax)
         return pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""), correct_unused_bits=False)
+    except (InputError, MemoryError):
+        raise
     except Exception as error:
         raise InputError(f"has pixels ({syntax.name}) that cannot be decoded: {_brief(error)}") from error
 

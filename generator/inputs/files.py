@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.files import sha256_hex
+from medim_forge.generator.inputs.bounds import LARGEST_IMAGE, LARGEST_REPORT, check_bytes
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image, encode_image
 from medim_forge.generator.inputs.places import ImageKind, is_dicom, report_file
@@ -114,13 +115,15 @@ class FilePairs:
         return self.kind == "dicom" or (self.kind == "either" and is_dicom(path))
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, most: int = LARGEST_IMAGE, what: str = "an image") -> bytes:
     """The bytes of a file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is larger than it may be.
     """
     try:
+        with _naming(path):
+            check_bytes(path.stat().st_size, most, what)
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Mend the file.") from error
@@ -136,7 +139,7 @@ def _report(image: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        return _content(path).decode("utf-8-sig").strip() or None
+        return _content(path, LARGEST_REPORT, "a report").decode("utf-8-sig").strip() or None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no UTF-8 text (byte {error.start}). Store it as UTF-8.") from error
 

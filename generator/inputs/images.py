@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medim_forge.generator.errors import InputError
+from medim_forge.generator.inputs.bounds import LARGEST_IMAGE, LARGEST_PICTURE, check_bytes, check_picture, check_webp
 from medim_forge.generator.records import Domain
 
 if TYPE_CHECKING:
@@ -117,14 +118,21 @@ def _opened(content: bytes) -> Image.Image:
     Raises:
         InputError: it does not decode, or holds several pictures.
     """
+    check_bytes(len(content), LARGEST_IMAGE, "an image")
+    check_webp(content)
     try:
         image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        check_picture(image)
         pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a photograph with its own previews
         if pages == 1:
             image.load()
             image = ImageOps.exif_transpose(image)
-    except MemoryError:
-        raise  # says nothing of the image
+    except (InputError, MemoryError):
+        raise  # running out of memory says nothing of the image
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"states a size above the limit of {LARGEST_PICTURE:,} samples ({error}). Crop or shrink it"
+        ) from error
     except UnidentifiedImageError as error:
         raise InputError(f"cannot be decoded: it is none of {', '.join(FORMATS)}") from error
     except Exception as error:

@@ -12,6 +12,7 @@ MedimError
 |-- StoreError         the output folder cannot be used: not writable, made from another spec or other weights
 |   `-- OutageError    an object store did not answer for long; a shard's attempt counts as failed and is repeated
 |-- VerifyError        a finished dataset does not hold what its records say
+|-- TrainingError      a loss or gradient is not finite: the last restart point is kept
 |-- DrainedError       the job was told to stop and did so cleanly (exit 143)
 `-- QuarantineError    more rows were quarantined than the job allows (exit 3)
 """
@@ -82,6 +83,10 @@ class OutageError(StoreError):
 
 class VerifyError(MedimError):
     """A finished dataset does not hold what its records say."""
+
+
+class TrainingError(MedimError):
+    """A training cannot take its next step: a loss or a gradient is not finite; the last restart point is kept."""
 
 
 class DrainedError(MedimError):

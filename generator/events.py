@@ -8,7 +8,7 @@ from typing import Literal
 
 from medim_forge.generator.records import Counts, ShardRecord
 
-Kind = Literal["opened", "committed", "failed", "note", "finalising"]
+Kind = Literal["opened", "committed", "failed", "note", "step", "finalising"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,8 @@ class JobEvent:
     """Something happened in a job; the counts are those of the whole dataset after it.
 
     Attributes:
-        kind: `opened` (with what earlier runs committed), `committed` (a shard), `failed` (an attempt), `note` or
-            `finalising`.
+        kind: `opened` (with what earlier runs committed), `committed` (a shard), `failed` (an attempt), `note`, `step`
+            (one of very many, which is counted and not told) or `finalising`.
         message: one line.
         done: what is committed; None where the event is not about shards and pairs, as in training.
         planned: shards and pairs that the job will have; None where `done` is.
@@ -46,6 +46,16 @@ def note(message: str, steps: tuple[int, int] | None = None) -> JobEvent:
         steps: how many steps of an experiment are done, and of how many.
     """
     return JobEvent(kind="note", message=message, steps=steps)
+
+
+def stepped(done: int, steps: int) -> JobEvent:
+    """One of very many steps is done.
+
+    Args:
+        done: steps.
+        steps: of the whole.
+    """
+    return JobEvent(kind="step", message="", steps=(done, steps))
 
 
 class Progress:

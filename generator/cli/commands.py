@@ -135,8 +135,16 @@ def run(
 def status(folder: Folder) -> None:
     """Say what is done, left, kept and rejected; needs no running cluster."""
     from medim_forge.generator.audit.status import status as look
-    from medim_forge.generator.cli.text import status_text
+    from medim_forge.generator.cli.text import status_text, training_text
+    from medim_forge.generator.jobspec import TrainSpec
+    from medim_forge.generator.store.folder import spec_of
 
+    job = spec_of(folder)
+    if isinstance(job, TrainSpec):
+        from medim_forge.generator.training.status import training_status
+
+        print(training_text(training_status(Path(folder), job)))
+        return
     print(status_text(look(folder)))
 
 

@@ -27,6 +27,7 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began: tuple[float, int] | None = None
+        self._steps: tuple[float, int, int] | None = None
 
     def text(self, event: JobEvent) -> str:
         """Pairs per second of this run, and how long the rest will take; empty before anything was made."""
@@ -39,6 +40,14 @@ class Pace:
             return ""
         left = duration((event.planned.pairs - event.done.pairs) * seconds / made)
         return f"{made / seconds:.3g} pairs/s, {left} left"
+
+    def of_steps(self, steps: int, total: int) -> str:
+        """Steps per second, and how long the rest will take; empty at the first step of each stretch of them."""
+        if self._steps is None or self._steps[2] != total or steps <= self._steps[1]:
+            self._steps = (self._clock(), steps, total)
+            return ""
+        seconds, made = self._clock() - self._steps[0], steps - self._steps[1]
+        return f"{made / max(seconds, 1e-9):.3g} steps/s, {duration((total - steps) * seconds / made)} left"
 
 
 @contextmanager
@@ -74,8 +83,10 @@ def shown(name: str) -> Iterator[OnEvent]:
                 bar.update(task, total=wanted, completed=made, count=count, state=facts(event, pace.text(event)))
             elif event.steps is not None:
                 steps, total = event.steps
-                bar.update(task, total=total, completed=steps, count=f"{steps}/{total}", state="")
-            if event.kind != "committed":
+                bar.update(
+                    task, total=total, completed=steps, count=f"{steps}/{total}", state=pace.of_steps(steps, total)
+                )
+            if event.kind not in ("committed", "step"):
                 bar.console.print(event.message, markup=False, highlight=False)
 
         yield show
@@ -95,6 +106,8 @@ class Lines:
     def show(self, event: JobEvent) -> None:
         """The event is printed, unless it is one of very many commits."""
         pace = self._pace.text(event)
+        if event.kind == "step":
+            return
         if event.kind != "committed" or event.done is None or event.planned is None:
             print(event.message, flush=True)
             return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from medim_forge.generator.finalise.refilter import Refiltered
     from medim_forge.generator.generate import JobResult
     from medim_forge.generator.generate.preview import Preview
+    from medim_forge.generator.training.status import TrainingStatus
 
 
 def plan_text(spec: GenerateSpec) -> str:
@@ -165,6 +166,18 @@ def status_text(found: Status) -> str:
         *([("policy", "of a later `medim refilter`, not the job's")] if found.refiltered else []),
         *(("warning", line) for line in found.warnings),
     ]
+    return table(rows)
+
+
+def training_text(found: TrainingStatus) -> str:
+    """How far a training is, a stage at a time."""
+    state = "finished" if found.finished else "not finished; run its job again to go on"
+    rows = [("training", f"{found.name}, {state}")]
+    for stage in found.stages:
+        rows.append((stage.name, f"{stage.done} of {stage.steps} steps"))
+        rows += [(f"  {name}", f"{loss:.3f}") for name, loss in stage.losses.items()]
+        if stage.restart:
+            rows.append(("  restart points", ", ".join(map(str, stage.restart))))
     return table(rows)
 
 

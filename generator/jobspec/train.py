@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from medim_forge.generator.errors import suggestion
 from medim_forge.generator.jobspec.fields import Count, Place, Section, Share, Threads
@@ -13,6 +13,8 @@ from medim_forge.generator.jobspec.output import FolderSection
 from medim_forge.generator.phantoms import DOMAINS
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Kind = Literal["report|image", "report", "image|report", "image"]
 
 
 def _one_of_each(numbers: dict[str, int]) -> dict[str, int]:
@@ -52,6 +54,15 @@ class TrainTokenizerSection(Section):
     rate: Rate = 2e-3
     cooldown_steps: Count = 450
 
+    @model_validator(mode="after")
+    def _enough(self) -> TrainTokenizerSection:
+        for domain, images in self.images.items():
+            if self.batch > images:
+                raise ValueError(
+                    f"images.{domain} is {images}, and a step takes {self.batch}: give more images or a smaller batch"
+                )
+        return self
+
 
 class MixSection(Section):
     """Shares of the kinds of corrupted rows, of which the first five sum to 1; see `model.loss.CorruptionMix`.
@@ -79,6 +90,57 @@ class MixSection(Section):
     reading_end: Share = 0.0
 
 
+class OptimiserSection(Section):
+    """How weights follow their gradients.
+
+    Attributes:
+        name: `muon` for Muon on the matrices of the layers and AdamW on the rest, or `adamw` for AdamW on all.
+        betas: of AdamW.
+        eps: of AdamW.
+        weight_decay: of all weights; None for the optimiser's own.
+        clip: the largest norm of the gradient; None for no clipping.
+        ema: decay of the averaged weights, which are the ones that are kept; None for none.
+    """
+
+    name: Literal["muon", "adamw"] = "muon"
+    betas: Annotated[tuple[Decay, Decay], Field(strict=False)] = (0.9, 0.98)
+    eps: Annotated[float, Field(gt=0, le=1e-2)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    clip: Annotated[float, Field(gt=0, le=1e6)] | None = 1.0
+    ema: Decay | None = 0.998
+
+
+class StopSection(Section):
+    """When training ends before its last step.
+
+    Attributes:
+        patience: looks at held-out pairs one after another, in which none of the losses was lower than ever before.
+        on: the losses; None for those of both sides given the other one.
+    """
+
+    patience: Count = 3
+    on: Annotated[tuple[Kind, ...], Field(strict=False)] | None = None
+
+    @field_validator("on")
+    @classmethod
+    def _some(cls, losses: tuple[Kind, ...] | None) -> tuple[Kind, ...] | None:
+        if losses is not None and (not losses or len(set(losses)) != len(losses)):
+            raise ValueError("name at least one loss, and none twice")
+        return losses
+
+
+class SaveSection(Section):
+    """Which restart points are kept.
+
+    Attributes:
+        keep: so many of the newest.
+        keep_every: those of these multiples of steps too; None for no others.
+    """
+
+    keep: Count = 2
+    keep_every: Count | None = None
+
+
 class StageSection(Section):
     """One stretch of backbone training; the next one starts from its averaged weights.
 
@@ -87,13 +149,17 @@ class StageSection(Section):
         warmup: first steps, over which the rate rises.
         cooldown_steps: last steps, over which the rate falls to 0.
         rate: learning rate of this stage; None takes the backbone's.
-        mix: corruption.
+        schedule: shape of the rate: `cooldown`, `cosine`, `constant`, or `paper` for cosines that restart.
+        cycle: steps of the first cosine of `paper`; each is twice as long as the one before.
+        mix: corruption of the objective `mixture`.
     """
 
     steps: Count
     warmup: Count = 200
     cooldown_steps: Count = 500
     rate: Rate | None = None
+    schedule: Literal["cooldown", "cosine", "constant", "paper"] = "cooldown"
+    cycle: Count = 10_000
     mix: MixSection = Field(default_factory=MixSection)
 
 
@@ -104,15 +170,37 @@ class TrainBackboneSection(Section):
         images: phantoms of each domain.
         rows: pairs of each domain per step.
         rate: learning rate.
+        objective: `mixture`, which teaches all tasks and the end of reports, or `official`, the published one.
+        optimiser: how weights follow their gradients.
+        precision: `bf16` for products in bfloat16 with float32 weights, or `fp32`.
+        rows_at_once: rows that go through the network at a time, for less memory and the same gradient; None for all.
+        checkpointing: compute layers again in the backward pass instead of keeping them: less memory, a third slower.
         compile: compile the step; worth its minute on a long run, needs a C++ compiler.
+        stop: when to end a stage early; None for never.
         stages: one after another.
     """
 
     images: PerDomain
     rows: PerDomain
     rate: Rate = 2e-3
+    objective: Literal["mixture", "official"] = "mixture"
+    optimiser: OptimiserSection = Field(default_factory=OptimiserSection)
+    precision: Literal["bf16", "fp32"] = "bf16"
+    rows_at_once: Count | None = None
+    checkpointing: bool = False
     compile: bool = True
+    stop: StopSection | None = None
     stages: Annotated[tuple[StageSection, ...], Field(strict=False, min_length=1)]
+
+    @model_validator(mode="after")
+    def _enough(self) -> TrainBackboneSection:
+        for domain, images in self.images.items():
+            if self.rows[domain] > images:
+                raise ValueError(
+                    f"images.{domain} is {images}, and a step takes {self.rows[domain]} rows of it: give more images, "
+                    f"or a smaller rows.{domain}"
+                )
+        return self
 
 
 class TrainSpec(JobHeader):
@@ -126,7 +214,8 @@ class TrainSpec(JobHeader):
         backbone: the backbone.
         device: torch device.
         threads: CPU threads.
-        snapshot_every: steps between restart points.
+        snapshot_every: steps between restart points, at which held-out pairs are looked at.
+        save: which restart points of the backbone are kept.
         output: where restart points and the checkpoint go.
     """
 
@@ -137,4 +226,5 @@ class TrainSpec(JobHeader):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Threads = 2
     snapshot_every: Count = 100
+    save: SaveSection = Field(default_factory=SaveSection)
     output: FolderSection

@@ -57,6 +57,15 @@ def claim_folder(
     return store.exists(SUCCESS)
 
 
+def spec_of(place: str | Path) -> JobSpec | None:
+    """The job of a result folder on this machine; None where its `spec.yaml` is missing or cannot be read."""
+    path = Path(place) / SPEC
+    try:
+        return parse_spec(read_yaml(path), source=str(path)) if path.is_file() else None
+    except (OSError, SpecError):
+        return None
+
+
 def claim_part(folder: Path, depends: Mapping[str, Any], hint: str = "") -> None:
     """The folder's results follow from what `depends` says, now and before.
 

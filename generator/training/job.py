@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from medim_forge.generator.events import OnEvent, note
-from medim_forge.generator.files import file_record
 from medim_forge.generator.jobspec import TrainSpec
 from medim_forge.generator.phantoms import OPENING
 from medim_forge.generator.store import SUCCESS, store_at
-from medim_forge.generator.store.folder import claim_folder, claim_part
-from medim_forge.generator.training.backbone import BackbonePlan, train_backbone
+from medim_forge.generator.store.folder import claim_folder
 from medim_forge.generator.training.data import (
     TRAIN_SEEDS,
     VALIDATION_SEEDS,
@@ -28,14 +26,14 @@ from medim_forge.generator.training.data import (
     report_tokenizer,
 )
 from medim_forge.generator.training.familiarity import measure_ranges
-from medim_forge.generator.training.source import Encoded
+from medim_forge.generator.training.source import Encoded, Held
+from medim_forge.generator.training.stages import train_stages
 from medim_forge.generator.training.tokenizer import TokenizerPlan, psnr, reconstruct, train_tokenizer
 from medim_forge.model import checkpoint, config
 from medim_forge.model.config import MedimConfig
 from medim_forge.model.familiarity import write_ranges
-from medim_forge.model.loss import CorruptionMix
 from medim_forge.model.medim import Medim
-from medim_forge.model.network import Backbone, Vqgan
+from medim_forge.model.network import Vqgan
 from medim_forge.model.text import ReportTokenizer
 
 VALIDATION_ROWS = 512
@@ -45,7 +43,9 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     """The checkpoint folder `<output.dir>/checkpoint`, trained as the spec says.
 
     Raises:
-        StoreError: the folder holds another job's training, or a stage of other settings or longer than this one.
+        StoreError: the folder holds another job's training, or a stage of other settings or longer than this one; or
+            there is no space for it.
+        TrainingError: a loss or gradient is not finite.
     """
     out = Path(spec.output.dir)
     if claim_folder(out, spec, _depends(spec), lasting=_lasting):
@@ -64,7 +64,8 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
         _encoded(part.domain, VALIDATION_ROWS, VALIDATION_SEEDS, tokenizers[index], text, sizes, out)
         for index, part in enumerate(data)
     ]
-    backbone = _backbone(spec, sizes, data, held_out, out, log)
+    sources = Held(data, sizes.layout), Held(held_out, sizes.layout)
+    backbone = train_stages(spec, sizes, *sources, out, log, on_event)
     made = checkpoint.Checkpoint(config=sizes, backbone=backbone, image_tokenizers=tuple(tokenizers), text=text)
     checkpoint.save(out / "checkpoint", made, card=_card(spec))
     log("measuring what the training data keep to, on held-out pairs")
@@ -72,38 +73,6 @@ def run(spec: TrainSpec, on_event: OnEvent) -> Path:
     write_ranges(out / "checkpoint", measure_ranges(model, min(spec.backbone.images.values())))
     store_at(out).mark(SUCCESS)
     return out / "checkpoint"
-
-
-def _backbone(
-    spec: TrainSpec,
-    sizes: MedimConfig,
-    data: Sequence[Encoded],
-    held_out: Sequence[Encoded],
-    out: Path,
-    log: Callable[[str], None],
-) -> Backbone:
-    """The backbone after its last stage; a stage starts from the averaged weights of the one before."""
-    start = checkpoint.resolve(spec.start_from) / "backbone.safetensors" if spec.start_from else None
-    for index, stage in enumerate(spec.backbone.stages):
-        plan = BackbonePlan(
-            steps=stage.steps,
-            rows=tuple(spec.backbone.rows.values()),
-            rate=stage.rate or spec.backbone.rate,
-            warmup=stage.warmup,
-            cooldown_steps=stage.cooldown_steps,
-            mix=CorruptionMix(**stage.mix.model_dump()),
-            compile=spec.backbone.compile,
-            snapshot_every=spec.snapshot_every,
-            seed=spec.seed + index,
-        )
-        folder = out / f"backbone_{index}"
-        # A stage may be made longer; another one, or one that starts from other weights, is not gone on with.
-        settings = stage.model_dump(mode="json", exclude={"steps", "cooldown_steps"})
-        started = None if start is None else file_record(start, start.name).sha256
-        claim_part(folder, {"stage": settings, "start_sha256": started}, f" To train the stage anew, delete {folder}.")
-        backbone = train_backbone(sizes, plan, data, held_out, folder, spec.device, log, start_from=start)
-        start = folder / "weights.safetensors"
-    return backbone
 
 
 def _depends(spec: TrainSpec) -> dict[str, Any]:
@@ -114,9 +83,9 @@ def _depends(spec: TrainSpec) -> dict[str, Any]:
 
 def _lasting(fixed: Mapping[str, Any]) -> dict[str, Any]:
     """What must not change between runs: all but how fast it runs, and the stages, which have folders of their own."""
-    values = {key: value for key, value in fixed.items() if key not in ("threads", "snapshot_every")}
-    backbone = {key: value for key, value in values["backbone"].items() if key not in ("stages", "compile")}
-    return {**values, "backbone": backbone}
+    values = {key: value for key, value in fixed.items() if key not in ("device", "threads", "snapshot_every", "save")}
+    free = ("stages", "rows_at_once", "checkpointing", "compile", "stop")
+    return {**values, "backbone": {key: value for key, value in values["backbone"].items() if key not in free}}
 
 
 def _versions() -> dict[str, str]:

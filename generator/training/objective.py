@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from medim_forge.model.loss import CorruptionMix, corrupt, corrupt_mix
 from medim_forge.model.network.backbone import Backbone
 from medim_forge.model.sampling.schedule import loss_weight, sigma, stratified_times
 
+Side = Literal["report_given", "report_absent", "image_given", "image_absent"]
 # Weight of the report loss in the mixture; the image loss has weight 1.
 REPORT_WEIGHT = 2.0
 # Share of rows whose prompt the official corruption restores.
@@ -83,6 +84,16 @@ class Objective(Protocol):
             rng: source of all randomness.
         """
 
+    def side(self, rows: Rows, counts: Mapping[str, int], kind: Side, rng: np.random.Generator) -> Batch:
+        """The rows with one side noised, and the other one given or wholly masked; weights of the noised side sum to 1.
+
+        Args:
+            rows: held-out ones, the domains one after another.
+            counts: rows of each domain.
+            kind: what is given or absent.
+            rng: source of all randomness.
+        """
+
 
 class Official:
     """One time for a row, any slot masked, the whole vocabulary, 1/t; each row counts as much as any other.
@@ -134,6 +145,16 @@ class Official:
             conditioning=_tensor(rows.conditioning),
         )
 
+    def side(self, rows: Rows, counts: Mapping[str, int], kind: Side, rng: np.random.Generator) -> Batch:
+        """See `Objective`."""
+        drawn = self.batch(rows, counts, rng)
+        slots = self.layout.report_slots
+        noised, other = (slice(None, slots), slice(slots, None))[:: 1 if kind.startswith("image") else -1]
+        xt, weight = drawn.xt.clone(), torch.zeros_like(drawn.weight)
+        xt[:, other] = drawn.x0[:, other] if kind.endswith("given") else self.layout.mask_id
+        weight[:, noised] = drawn.weight[:, noised]
+        return replace(drawn, xt=xt, weight=weight / weight.sum().clamp(min=1e-6))
+
 
 class Mixture:
     """Rows of several kinds, as the embedded checkpoint learns them; see `medim_forge.model.loss.corrupt_mix`.
@@ -170,6 +191,12 @@ class Mixture:
             ids=ids,
             conditioning=_tensor(rows.conditioning),
         )
+
+    def side(self, rows: Rows, counts: Mapping[str, int], kind: Side, rng: np.random.Generator) -> Batch:
+        """See `Objective`; the opening stays visible."""
+        shares = dict.fromkeys(("joint", *get_args(Side)), 0.0) | {kind: 1.0}
+        mix = CorruptionMix(**shares, opening_kept=1.0, ending_masked=0.0, reading_order=0.0, reading_end=0.0)
+        return Mixture(self.layout, mix).batch(rows, counts, rng)
 
 
 def _tensor(array: NDArray[np.int64] | None) -> Tensor | None:

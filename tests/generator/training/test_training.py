@@ -10,14 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medim_forge.generator.errors import StoreError
+from medim_forge.generator.errors import SpecError, StoreError
 from medim_forge.generator.jobspec.load import parse_spec
 from medim_forge.generator.jobspec.train import MixSection
-from medim_forge.generator.training.backbone import BackbonePlan, train_backbone
+from medim_forge.generator.training.backbone import start
 from medim_forge.generator.training.data import TRAIN_SEEDS, draw_corpus, report_ids, report_tokenizer
 from medim_forge.generator.training.job import run
-from medim_forge.generator.training.optimise import cooldown
-from medim_forge.generator.training.source import Encoded
+from medim_forge.generator.training.loop import Plan, Trainer, Watchers, train
+from medim_forge.generator.training.metrics import read_metrics
+from medim_forge.generator.training.objective import Mixture
+from medim_forge.generator.training.optimise import Schedule, cooldown
+from medim_forge.generator.training.source import Encoded, Held
 from medim_forge.generator.training.tokenizer import TokenizerPlan, lattice, train_tokenizer
 from medim_forge.model import checkpoint, config
 from medim_forge.model.loss import CorruptionMix
@@ -50,51 +53,20 @@ def data(sizes):
     return parts
 
 
-def plan(steps, **changes):
-    return BackbonePlan(
-        steps=steps,
-        rows=(4, 4),
-        compile=False,
-        warmup=2,
-        cooldown_steps=2,
-        snapshot_every=3,
-        mix=CorruptionMix(**MixSection().model_dump()),
-        **{"rate": 1.5e-3, "seed": 0, **changes},
-    )
-
-
 def same(one, other):
     one, other = load_file(one / "weights.safetensors"), load_file(other / "weights.safetensors")
     return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def test_a_backbone_run_that_was_stopped_ends_with_the_same_weights(sizes, data, tmp_path):
-    train_backbone(sizes, plan(6), data, data, tmp_path / "whole", "cpu", QUIET)
-
-    class StopError(Exception):
-        pass
-
-    def stop(line):
-        if "step 3/6" in line:
-            raise StopError
-
-    with pytest.raises(StopError):
-        train_backbone(sizes, plan(6), data, data, tmp_path / "broken", "cpu", stop)
-    assert not (tmp_path / "broken" / "weights.safetensors").exists()
-    lines = []
-    train_backbone(sizes, plan(6), data, data, tmp_path / "broken", "cpu", lines.append)
-    assert len(lines) == 1
-    assert "step 6/6" in lines[0]
-    assert same(tmp_path / "whole", tmp_path / "broken")
-    train_backbone(sizes, plan(6, seed=1), data, data, tmp_path / "other", "cpu", QUIET)
-    assert not same(tmp_path / "whole", tmp_path / "other")
-
-
 @pytest.mark.slow
 def test_the_backbone_learns(sizes, data, tmp_path):
-    lines = []
-    train_backbone(sizes, plan(45, rate=5e-3), data, data, tmp_path, "cpu", lines.append)
-    losses = [float(line.split("held out: report|image ")[1].split()[0]) for line in lines]
+    schedule = Schedule(rate=5e-3, warmup=2, cooldown_steps=2)
+    plan = Plan(steps=45, rows=8, schedule=schedule, save_every=15)
+    objective = Mixture(sizes.layout, CorruptionMix(**MixSection().model_dump()))
+    source = Held(data, sizes.layout)
+    trainer = Trainer(start(sizes, 0, None), sizes.layout, plan, objective, source)
+    train(trainer, source, tmp_path, {}, Watchers(say=QUIET))
+    losses = [line["held_out"]["report|image"] for line in read_metrics(tmp_path) if "held_out" in line]
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -146,6 +118,7 @@ def job(out, **changes):
                 "images": pairs,
                 "rows": {"chest_xray": 2, "pathology": 2},
                 "compile": False,
+                "precision": "fp32",
                 "stages": [{"steps": 1}, {"steps": 2, "mix": {"joint": 1.0}}],
             },
             "threads": 1,
@@ -154,6 +127,30 @@ def job(out, **changes):
         },
         source="small.yaml",
     )
+
+
+def test_fewer_pairs_than_a_step_takes_are_refused_when_the_job_is_read(tmp_path):
+    few = {"chest_xray": 16, "pathology": 1}
+    section = job(tmp_path).backbone.model_dump(mode="json")
+    with pytest.raises(SpecError, match=r"images.pathology is 1, and a step takes 2 rows of it"):
+        job(tmp_path, backbone={**section, "images": few})
+    with pytest.raises(SpecError, match=r"images.pathology is 1, and a step takes 16: give more images or a smaller"):
+        job(tmp_path, tokenizer={"images": few, "steps": few})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimiser", [{"name": "adamw", "betas": [0.9, 0.999], "ema": None}])
+def test_a_job_trains_by_the_published_objective(tmp_path, monkeypatch, optimiser):
+    monkeypatch.setattr("medim_forge.generator.training.job.VALIDATION_ROWS", 8)
+    section = job(tmp_path).backbone.model_dump(mode="json")
+    stage = {"steps": 2, "schedule": "paper", "warmup": 1, "cycle": 1}
+    changes = {"objective": "official", "optimiser": optimiser, "rows_at_once": 3, "checkpointing": True}
+    events = []
+    run(job(tmp_path, backbone={**section, **changes, "stages": [stage]}), events.append)
+    assert [event.steps for event in events if event.kind == "step"] == [(1, 2), (2, 2)]
+    assert (tmp_path / "backbone_0" / "metrics.png").exists()
+    steps = [line for line in read_metrics(tmp_path / "backbone_0") if "loss" in line]
+    assert [line["rate"] for line in steps] == [2e-3, 2e-3]
 
 
 @pytest.mark.slow

@@ -18,7 +18,10 @@ from medim_forge.generator.errors import StoreError, TrainingError
 from medim_forge.generator.training import saving
 from medim_forge.generator.training.loop import Trainer, Watchers, train
 from medim_forge.generator.training.metrics import draw_plot, read_metrics
+from medim_forge.generator.training.order import stream
 from medim_forge.generator.training.watch import Stop
+from medim_forge.model.loss import corrupt_mix, weighted_cross_entropy
+from medim_forge.model.sampling.schedule import sigma
 from tests.generator.training.small import OBJECTIVES, SIZES, backbone, plan, source
 
 
@@ -58,6 +61,28 @@ def test_the_gradient_does_not_depend_on_the_rows_at_once(objective, rows):
     assert len(set(masked.tolist())) > 3
     whole = gradient_of(trainer(objective), batch)
     assert furthest(whole, gradient_of(trainer(objective, rows_at_once=rows), batch)) < 1e-6
+
+
+def test_the_mixture_is_the_mean_over_counted_slots_of_the_step():
+    made, rows, layout = trainer(), source(), SIZES.layout
+    numbers, batch = made.drawn(2)
+    drawn = rows.read(numbers)
+    rng = stream(made.plan.seed, "corruption", 2)
+    mixed = corrupt_mix(drawn.state, drawn.opening, layout, OBJECTIVES["mixture"].mix, rng)
+    hidden = made.backbone(*layout.sequence(torch.from_numpy(mixed.xt)), sigma(torch.from_numpy(mixed.t)))
+    logits = made.backbone.logits(hidden[:, layout.read_positions()])
+    slots, x0 = layout.report_slots, torch.from_numpy(drawn.state)
+    report_weight, image_weight = torch.from_numpy(mixed.report_weight), torch.from_numpy(mixed.image_weight)
+    report = weighted_cross_entropy(logits[:, :slots, : layout.report_vocab], x0[:, :slots], report_weight)
+    image = torch.zeros(())
+    for own, domain in ((slice(0, 4), "chest_xray"), (slice(4, 8), "pathology")):
+        start, stop = layout.code_range(domain)
+        codes = x0[own, slots:] - start
+        image = image + weighted_cross_entropy(logits[own, slots:, start:stop], codes, image_weight[own]) / 2
+    (2 * report + image).backward()
+    other = {name: weight.grad.clone() for name, weight in made.backbone.named_parameters()}
+    assert furthest(other, gradient_of(made, batch)) < 1e-6
+    assert made.gradients(batch) == pytest.approx((report.item(), image.item()), rel=1e-5)
 
 
 def test_a_gradient_with_denominators_of_its_parts_is_another_one():

@@ -67,7 +67,8 @@ def test_the_backbone_learns(sizes, data, tmp_path):
     trainer = Trainer(start(sizes, 0, None), sizes.layout, plan, objective, source)
     train(trainer, source, tmp_path, {}, Watchers(say=QUIET))
     losses = [line["held_out"]["report|image"] for line in read_metrics(tmp_path) if "held_out" in line]
-    assert losses[-1] < 0.7 * losses[0]
+    # A network that knows nothing gives every report id the same probability.
+    assert losses[-1] < 0.7 * np.log(sizes.layout.report_vocab)
 
 
 def test_an_image_tokenizer_run_that_was_stopped_ends_with_the_same_weights(sizes, tmp_path):
@@ -154,6 +155,7 @@ def test_a_job_trains_by_the_published_objective(tmp_path, monkeypatch, optimise
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_job_makes_a_checkpoint_once_and_refuses_another_spec(tmp_path, monkeypatch):
     monkeypatch.setattr("medim_forge.generator.training.job.VALIDATION_ROWS", 8)
     folder = run(job(tmp_path / "a"), lambda event: None)

@@ -20,11 +20,17 @@ MedimError
 import difflib
 from collections.abc import Iterable
 
+from medim_forge.generator.masking import masked
+
 _LONGEST_WORD = 100  # characters; nothing known is near a longer one
 
 
 class MedimError(Exception):
-    """Something went wrong that the user can act on; `str(error)` is the whole message."""
+    """Something went wrong that the user can act on; `str(error)` is the whole message, without credentials."""
+
+    def __str__(self) -> str:
+        """The message."""
+        return masked(super().__str__())
 
 
 class SpecError(MedimError):
@@ -50,7 +56,7 @@ class RowError(MedimError):
 
     def __str__(self) -> str:
         """The message, led by the pair it concerns."""
-        return f"pair {self.pair_id}: {self.message}"
+        return masked(f"pair {self.pair_id}: {self.message}")
 
 
 class ShardError(MedimError):

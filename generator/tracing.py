@@ -7,6 +7,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from medim_forge.generator.masking import masked
+
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _FILE = re.compile(r'(?<=File ")[^"]+(?=")')
 
@@ -28,7 +30,7 @@ def portable_traceback(error: BaseException) -> str:
 
 
 def portable(text: str) -> str:
-    """The text with files named by the module they are, and without memory addresses.
+    """The text with files named by the module they are, without memory addresses and without credentials.
 
     Where a module was found, and in which folder the job was started, differs between machines and executors.
     """
@@ -42,4 +44,4 @@ def portable(text: str) -> str:
     def named(match: re.Match[str]) -> str:
         return names.get(match.group(), Path(match.group()).name)
 
-    return _ADDRESS.sub("0x0", _FILE.sub(named, text))
+    return masked(_ADDRESS.sub("0x0", _FILE.sub(named, text)))

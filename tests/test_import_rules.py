@@ -22,7 +22,7 @@ ORDER = {
     ),
     "generator": (
         # ground
-        *("errors", "tracing", "origins", "records", "contracts", "files", "events", "domains", "templates"),
+        *("masking", "errors", "tracing", "origins", "records", "contracts", "files", "events", "domains", "templates"),
         # knowledge, pure
         *("phantoms", "filters", "similarity", "jobspec", "metrics"),
         # places

@@ -13,6 +13,7 @@ from pydantic_core import PydanticKnownError
 from medim_forge.generator.domains import DOMAINS, NAME
 from medim_forge.generator.errors import suggestion
 from medim_forge.generator.filters.observations import OBSERVATIONS
+from medim_forge.generator.masking import holds_credentials
 from medim_forge.generator.phantoms import DOMAINS as DRAWN
 
 MAX_SEED = 2**63 - 1
@@ -53,6 +54,11 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 def _place(text: str) -> str:
     """The path or address, which holds no control character and nothing that a shell would have to expand."""
+    if holds_credentials(text):
+        raise ValueError(
+            "holds credentials, and a job file is kept with its dataset; leave them out and set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of the machine"
+        )
     try:
         content = text.encode()
     except UnicodeEncodeError as error:

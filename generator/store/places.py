@@ -6,6 +6,7 @@ from pathlib import Path
 
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import is_url
+from medim_forge.generator.masking import holds_credentials
 from medim_forge.generator.store.protocol import Store
 
 
@@ -18,6 +19,11 @@ def store_at(place: Path | str | Store) -> Store:
     if not isinstance(place, Path | str):
         return place
     if isinstance(place, str) and is_url(place):
+        if holds_credentials(place):
+            raise StoreError(
+                f"{place}: leave the credentials out of the address, which ends up in messages and histories. Set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role."
+            )
         if not place.startswith("s3://"):
             raise StoreError(f"{place}: is neither a folder nor s3://bucket/prefix; S3 is the one protocol.")
         from medim_forge.generator.store.s3 import ObjectStore

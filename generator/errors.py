@@ -5,7 +5,9 @@ MedimError
 |-- InputError         a given image or report cannot be read
 |-- RowError           one row cannot be generated, judged or written; it is quarantined, the rest go on
 |-- ShardError         a shard failed as a whole; it is retried
-|   `-- DeviceMemoryError  memory ran out; when retries do not help the job stops, for no row is to blame
+|   `-- BlamelessError     for which no row is to blame: when retries do not help the job stops
+|       |-- DeviceMemoryError  memory ran out while pairs were made
+|       `-- EnvironmentFault   what stands around the rows failed: a share, a permission, open files, memory
 |-- ReplicaError       a replica cannot start (weights, device): the job stops early
 |-- ConvertError       published weights cannot become a checkpoint: nothing was left behind
 |-- ResourceError      fewer resources than one replica needs
@@ -18,10 +20,22 @@ MedimError
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from medim_forge.generator.masking import masked
 
+# What the system says of places, permissions and means. What is wrong with content has no number, or another one.
+_AROUND = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "ESTALE", "EIO", "EREMOTEIO", "ENODEV", "ENXIO",
+        "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENOTCONN", "ESHUTDOWN", "ECONNREFUSED",
+        "ECONNRESET", "ECONNABORTED", "EPIPE", "EAGAIN", "EBUSY", "EINTR", "ENOLCK", "ENOMEM", "EMFILE", "ENFILE",
+        "ENOSPC", "EDQUOT", "EFBIG", "ENOBUFS", "ENOMEDIUM",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
 _LONGEST_WORD = 100  # characters; nothing known is near a longer one
 
 
@@ -63,8 +77,16 @@ class ShardError(MedimError):
     """A shard failed as a whole; it is retried up to `compute.max_retries` times."""
 
 
-class DeviceMemoryError(ShardError):
-    """Memory ran out while a shard was made; when retries do not help the job stops, for no row is to blame."""
+class BlamelessError(ShardError):
+    """A shard failed for something that no row is to blame for; when retries do not help the job stops."""
+
+
+class DeviceMemoryError(BlamelessError):
+    """Memory ran out while a shard was made."""
+
+
+class EnvironmentFault(BlamelessError):  # noqa: N818 - a fault is what it is called everywhere
+    """What stands around the rows failed: a share that is away, a permission, too many open files, memory."""
 
 
 class ReplicaError(MedimError):
@@ -101,6 +123,48 @@ class DrainedError(MedimError):
 
 class QuarantineError(MedimError):
     """More rows were quarantined than the job's section `compute` allows; no `_SUCCESS` was written."""
+
+
+def is_environment(error: BaseException) -> bool:
+    """Whether what stands around the rows is the cause of an error, or of one that it was raised from.
+
+    Rows are quarantined for their content alone, so whoever is about to quarantine one asks here.
+    """
+    return _around(error) is not None
+
+
+def environment_fault(error: BaseException, what: str) -> EnvironmentFault:
+    """The error that says of such a fault what to mend; it names no file, for files are named by patients.
+
+    Args:
+        error: of which `is_environment` holds.
+        what: was not done, e.g. `shard 3: its inputs cannot be read`.
+    """
+    cause = _around(error) or error
+    said = getattr(cause, "strerror", None) or ("memory ran out" if memory_ran_out(cause) else "") or str(cause)
+    return EnvironmentFault(
+        f"{what} ({said or type(cause).__name__}). Mend that and run the same command: no row is blamed for it, and "
+        "what is committed stays."
+    )
+
+
+def _around(error: BaseException) -> BaseException | None:
+    """The first error of the chain of causes that says nothing of content."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        if isinstance(cause, BlamelessError | OutageError | TimeoutError | ConnectionError) or memory_ran_out(cause):
+            return cause
+        if isinstance(cause, OSError) and cause.errno in _AROUND:
+            return cause
+        seen.append(cause)
+        cause = cause.__cause__
+    return None
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether memory ran out; torch's own class is known by name, for torch is not imported here."""
+    return isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
 
 
 def sentence(error: object) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.errors import InputError
+from medim_forge.generator.errors import EnvironmentFault, InputError
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.bounds import LARGEST_IMAGE, LARGEST_REPORT, check_bytes
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
@@ -103,7 +103,7 @@ class FilePairs:
             InputError: there is no such row.
         """
         if row >= len(self.files):
-            raise InputError(
+            raise EnvironmentFault(
                 f"row {row} is beyond {self.place}, which has {len(self.files)} files. Were files removed?"
             )
         return self.files[row]

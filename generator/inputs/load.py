@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from medim_forge.generator.errors import InputError, SpecError
+from medim_forge.generator.errors import InputError, SpecError, is_environment
 from medim_forge.generator.inputs.drawn import PhantomRows
 from medim_forge.generator.inputs.files import FilePairs
 from medim_forge.generator.inputs.given import GivenRows
@@ -63,6 +63,10 @@ def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantin
 
     Returns:
         The shard with the readable requests only, and the others, each in order.
+
+    Raises:
+        InputError, OSError, EnvironmentFault: what stands around the rows failed (`errors.is_environment`): no row is
+            to blame.
     """
     if spec.inputs is None:
         return shard, []
@@ -73,6 +77,8 @@ def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantin
         try:
             filled.append(_filled(rows, spec.task, request))
         except InputError as error:
+            if is_environment(error):
+                raise
             full = portable_traceback(error)
             traced = replace(request, given=_source(rows, request))
             unreadable.append(Quarantined(request=traced, error=one_line(error), traceback=full, stage="input"))
@@ -83,7 +89,9 @@ def _source(rows: GivenRows, request: PairRequest) -> GivenSource | None:
     """Where a row that holds no side for the model comes from; None where not even that can be read."""
     try:
         return None if request.source_row is None else rows.source(request.source_row)
-    except InputError:
+    except InputError as error:
+        if is_environment(error):
+            raise
         return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medim_forge.generator.errors import InputError
+from medim_forge.generator.errors import EnvironmentFault, InputError
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
@@ -169,7 +169,7 @@ class ParquetPairs:
                 except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
                     raise InputError(_damaged(row, table, error)) from error
             start = end
-        raise InputError(f"row {row} is beyond the inputs, which have {start} rows. Were the files changed?")
+        raise EnvironmentFault(f"row {row} is beyond the inputs, which have {start} rows. Were the files changed?")
 
     def _image_bytes(self, row: int, value: object) -> bytes:
         """The encoded image of a cell.

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from medim_forge.generator.errors import is_environment
+
 BATCH = 64  # rows
 
 
@@ -33,7 +35,7 @@ class ColumnReader:
         """The value of a row of the group, as a Python object.
 
         Raises:
-            OSError, pyarrow.ArrowException: the group cannot be read up to there; it is not tried again.
+            OSError, pyarrow.ArrowException: the group cannot be read up to there; damage is not tried again.
         """
         with self._lock:
             if row < self._start:
@@ -52,7 +54,10 @@ class ColumnReader:
         try:
             batch = next(self._batches)
         except Exception as error:
-            self._failure = error
+            if is_environment(error):
+                self._begin()  # it says nothing of the file, which may be read again
+            else:
+                self._failure = error
             raise
         self._start, self._values = self._start + len(self._values), batch
 

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medim_forge.generator.contracts import Replica, Writer
-from medim_forge.generator.errors import DeviceMemoryError, MedimError, RowError, ShardError, StoreError
+from medim_forge.generator.errors import (
+    BlamelessError,
+    DeviceMemoryError,
+    MedimError,
+    RowError,
+    ShardError,
+    StoreError,
+    is_environment,
+    memory_ran_out,
+)
 from medim_forge.generator.inputs import load_inputs
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.records import (
@@ -28,6 +37,7 @@ from medim_forge.generator.records import (
     ShardRecord,
     Verdict,
 )
+from medim_forge.generator.shards.blame import blameless
 from medim_forge.generator.shards.compare import related
 from medim_forge.generator.shards.schedule import Order
 from medim_forge.generator.similarity import sign
@@ -65,19 +75,21 @@ def run_shard(
             waits in the middle for another shard's pairs. None where the replica is this shard's alone.
 
     Raises:
-        ShardError: the shard failed as a whole; `DeviceMemoryError` where memory ran out.
+        ShardError: the shard failed as a whole; `BlamelessError` where no row can be the cause.
         StoreError: the folder cannot take the files.
     """
     order = order or Order(shard=shard.index)
     started = time.monotonic()
     bad = [_poisoned(request, order) for request in shard.requests if request.pair_id in order.poisoned]
     healthy = tuple(request for request in shard.requests if request.pair_id not in order.poisoned)
-    loaded, unreadable = load_inputs(spec, replace(shard, requests=healthy))
+    with blameless(f"shard {shard.index}: its inputs cannot be read"):
+        loaded, unreadable = load_inputs(spec, replace(shard, requests=healthy))
     bad += [replace(row, error=portable(row.error), traceback=portable(row.traceback)) for row in unreadable]
-    with turn or nullcontext():
+    with turn or nullcontext(), blameless(f"shard {shard.index}: its pairs cannot be made and judged"):
         pairs = _generate(replica, loaded, bad, spec.sampling.batch_size)
         judged = _related(_judge(judge, pairs, bad), spec, replica)
-    files = _write(writers, folder, shard, judged, bad)
+    with blameless(f"shard {shard.index}: its files cannot be written"):
+        files = _write(writers, folder, shard, judged, bad)
     kept = sum(item.verdict.kept for item in judged)
     rejects = Counter(reason for item in judged if not item.verdict.kept for reason in item.verdict.reasons)
     return ShardRecord(
@@ -141,9 +153,9 @@ def _generate(replica: Replica, shard: Shard, bad: list[Quarantined], batch_size
             # If the replica broke on the way, rows look broken that are not. It must still make what it could make.
             replica.generate(replace(shard, requests=(pairs[0].request,)))
     except Exception as error:
-        if isinstance(error, MedimError):
+        if isinstance(error, MedimError) or (is_environment(error) and not memory_ran_out(error)):
             raise
-        if not _out_of_memory(error):
+        if not memory_ran_out(error):
             raise ShardError(f"shard {shard.index}: the replica broke on the way: {one_line(error)}") from error
         raise DeviceMemoryError(
             f"shard {shard.index}: memory ran out on {replica.facts.device} with sampling.batch_size = {batch_size}: "
@@ -195,10 +207,8 @@ def _tried(replica: Replica, shard: Shard) -> list[Pair] | Exception:
     """
     try:
         return _exact(replica.generate(shard), shard)
-    except RowError as error:
-        return error
     except Exception as error:
-        if isinstance(error, MedimError) or _out_of_memory(error):
+        if is_environment(error) or (isinstance(error, MedimError) and not isinstance(error, RowError)):
             raise
         return error
 
@@ -224,7 +234,9 @@ def _judge(judge: Judge, pairs: Sequence[Pair], bad: list[Quarantined]) -> list[
         try:
             signature = sign(pair)
             judged.append(Judged(pair=pair, verdict=judge(pair), signature=signature))
-        except Exception as error:  # noqa: BLE001 - kept with the row, traceback included
+        except Exception as error:
+            if is_environment(error):
+                raise
             bad.append(_quarantined(pair.request, error, "judge"))
     return judged
 
@@ -233,15 +245,20 @@ def _related(judged: list[Judged], spec: GenerateSpec, replica: Replica) -> list
     """The pairs with their scores in relation to each other.
 
     Raises:
-        ShardError: the replica broke over it; `DeviceMemoryError` where memory ran out.
+        BlamelessError: that failed; a comparison has no row of its own. `DeviceMemoryError` where memory ran out.
     """
     try:
         return related(judged, spec, replica)
     except Exception as error:
-        if isinstance(error, MedimError):
+        if isinstance(error, ShardError | StoreError):
             raise
-        kind = DeviceMemoryError if _out_of_memory(error) else ShardError
-        raise kind(f"comparing the pairs of a shard failed: {one_line(error)}") from error
+        if is_environment(error) and not memory_ran_out(error):
+            raise  # told by what surrounds this
+        kind = DeviceMemoryError if memory_ran_out(error) else BlamelessError
+        raise kind(
+            f"comparing the pairs of a shard failed: {one_line(error)}. No row is blamed; mend the cause and run the "
+            "same command."
+        ) from error
 
 
 def _write(
@@ -254,6 +271,8 @@ def _write(
             files = [file for writer in writers for file in writer.write(folder, shard, judged, rows)]
             return sorted(files, key=lambda file: file.path)
         except RowError as error:
+            if is_environment(error):
+                raise
             unwritable = next((item for item in judged if item.pair.pair_id == error.pair_id), None)
             if unwritable is None:
                 raise ShardError(f"shard {shard.index}: a writer blames a row it was not given: {error}") from error
@@ -272,8 +291,3 @@ def _write(
 
 def _quarantined(request: PairRequest, error: Exception, stage: str) -> Quarantined:
     return Quarantined(request=request, error=one_line(error), traceback=portable_traceback(error), stage=stage)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; torch's own class is known by name, for torch is not imported here."""
-    return isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)

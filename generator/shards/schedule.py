@@ -215,8 +215,13 @@ class Schedule:
         self._running.remove(order.shard)
         shard = self._failed.setdefault(order.shard, _FailedShard())
         shard.past.append(failure)
-        if failure.ends_job_with and order.attempt > self._max_retries:
-            raise failure.ends_job_with(f"{failure.error}\nTried {order.attempt} times.")
+        if failure.ends_job_with:
+            # It says nothing of rows: neither of those of a trial, nor of all of them together.
+            times = sum(past.ends_job_with is not None for past in shard.past)
+            if times > self._max_retries:
+                raise failure.ends_job_with(f"{failure.error}\nTried {times} times.")
+            self._suspects.appendleft(order.shard)
+            return
         if order.trial is not None:
             self._trial_failed(order, shard, failure)
             return

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from medim_forge.generator.contracts import Replica, Writer
-from medim_forge.generator.errors import DeviceMemoryError, MedimError, OutageError, ReplicaError, ShardError
+from medim_forge.generator.errors import (
+    BlamelessError,
+    MedimError,
+    OutageError,
+    ReplicaError,
+    ShardError,
+    environment_fault,
+    is_environment,
+)
 from medim_forge.generator.jobspec import ComputeSection, GenerateSpec
 from medim_forge.generator.records import ReplicaFacts, Shard, ShardRecord
 from medim_forge.generator.shards.make import Judge, run_shard
@@ -187,8 +195,11 @@ class Worker:
         except MedimError as error:
             if not isinstance(error, ShardError | OutageError):
                 raise
-            return Failure.of(error, type(error) if isinstance(error, DeviceMemoryError | OutageError) else None)
+            return Failure.of(error, type(error) if isinstance(error, BlamelessError | OutageError) else None)
         except Exception as error:  # noqa: BLE001 - reported with its traceback; the schedule decides
+            if is_environment(error):
+                fault = environment_fault(error, f"shard {shard.index}: it cannot be committed")
+                return Failure.of(fault, type(fault))
             return Failure.of(error)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

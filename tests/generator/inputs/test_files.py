@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 
 from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.dataset import open_dataset
-from medim_forge.generator.errors import SpecError
+from medim_forge.generator.errors import InputError, SpecError, is_environment
 from medim_forge.generator.inputs.dicom import read_dicom
 from medim_forge.generator.inputs.load import load_inputs
 from medim_forge.generator.jobspec import DicomSection
@@ -137,12 +137,13 @@ def test_a_folder_of_pictures_leaves_other_files_alone(given, tmp_path):
     assert f"{folder / 'c.png'} cannot be decoded" in row.error
 
 
-def test_a_file_that_vanished_is_quarantined(given, folder):
+def test_a_file_that_vanished_is_an_error_of_the_environment_and_costs_no_row(given, folder):
     job = given("dicom", folder)
     plan = make_plan(job)
     (folder / "0_CT_small").unlink()
-    _, bad = load_inputs(job, plan.shard(0))
-    assert any("0_CT_small cannot be read (No such file or directory)" in row.error for row in bad)
+    with pytest.raises(InputError, match=r"0_CT_small cannot be read .No such file or directory") as caught:
+        load_inputs(job, plan.shard(0))
+    assert is_environment(caught.value)
 
 
 def test_reports_are_written_for_dicom_images_and_broken_ones_are_named(tmp_path, tiny_checkpoint):

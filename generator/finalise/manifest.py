@@ -12,7 +12,6 @@ from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.claims import synthetic_sides
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
 from medim_forge.generator.dataset.schema import SCHEMA_VERSION
-from medim_forge.generator.errors import StoreError
 from medim_forge.generator.finalise.tally import Rate, Tally, acceptance
 from medim_forge.generator.finalise.view import DataView
 from medim_forge.generator.finalise.warnings import warnings
@@ -23,6 +22,7 @@ from medim_forge.generator.plan.strata import balance_record
 from medim_forge.generator.records import TOTALS, Counts, FileRecord, ReplicaFacts, ShardRecord
 from medim_forge.generator.selection import Calibration
 from medim_forge.generator.store import Store
+from medim_forge.generator.store.documents import read_json, sealed
 
 MANIFEST = "manifest.json"
 
@@ -119,8 +119,7 @@ def write_manifest(
     """
     run = {"device": device, "shards": ({"index": record.index, **record.run} for record in records)}
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(stream_json({**head, "files": (asdict(record) for record in files), "run": run}))
-        file.write("\n")
+        file.writelines(sealed(stream_json({**head, "files": (asdict(record) for record in files), "run": run})))
 
 
 def stream_json(value: Any, indent: str = "") -> Iterator[str]:
@@ -163,16 +162,7 @@ def read_manifest(store: Store) -> dict[str, Any]:
     Raises:
         StoreError: it is missing or broken.
     """
-    path = f"{store}/{MANIFEST}"
-    try:
-        values = json.loads(store.read(MANIFEST))
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: cannot be read ({error}); `medim run` writes it when every shard is committed"
-        ) from error
-    if not isinstance(values, dict):
-        raise StoreError(f"{path}: holds {type(values).__name__}, not a mapping; `medim run` writes it again")
-    return values
+    return read_json(store, MANIFEST, "`medim run` writes it again when every shard is committed.")
 
 
 def manifest_counts(manifest: Mapping[str, Any]) -> Counts:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 import numpy as np
 
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.plan.plan import Plan
 from medim_forge.generator.store import Store
+from medim_forge.generator.store.documents import explained, read_json, sealed_text
 
 ROUNDS = "rounds"
 ROUND_FORMAT = 1
@@ -38,16 +37,14 @@ def with_round(plan: Plan, store: Store, number: int) -> Plan:
         StoreError: the round is missing or broken, or does not follow the plan.
     """
     name = round_name(number)
-    try:
-        values: dict[str, Any] = json.loads(store.read(name))
+    values = read_json(store, name, _mend(plan, name))
+    with explained(f"{store}/{name}", _mend(plan, name)):
         repeats = np.asarray(values["repeats"], np.int64)
         replacements = int(values["replacements"])
         mine = {"format": ROUND_FORMAT, "spec_sha256": plan.spec_sha256, "round": number, "first_shard": plan.shards}
         follows = {key: values[key] for key in mine} == mine
         sound = repeats.ndim == 1 and 0 <= replacements <= len(repeats) > 0
         sound = sound and repeats.min() >= 0 and repeats.max() < plan.planned
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{store}/{name}: cannot be read ({error!r}). {_mend(plan, name)}") from error
     if not (follows and sound):
         raise StoreError(f"{store}/{name}: is of another job, or does not follow the plan. {_mend(plan, name)}")
     return plan.extended(repeats, replacements)
@@ -64,7 +61,7 @@ def round_text(plan: Plan) -> str:
         "replacements": last.replacements,
         "repeats": last.repeats.tolist(),
     }
-    return json.dumps(values) + "\n"
+    return sealed_text(values, indent=None)
 
 
 def round_name(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,8 @@ from medim_forge.generator.jobspec import GenerateSpec, parse_spec, to_yaml
 from medim_forge.generator.jobspec.document import parse_yaml
 from medim_forge.generator.plan.plan import Plan, plan_of
 from medim_forge.generator.plan.rounds import with_rounds
-from medim_forge.generator.store import Store, json_text
+from medim_forge.generator.store import Store
+from medim_forge.generator.store.documents import explained, read_json, sealed_text
 from medim_forge.generator.store.folder import differences, refuse
 
 
@@ -25,10 +25,15 @@ def stored_plan(store: Store, spec: GenerateSpec | None = None) -> Plan:
     Raises:
         StoreError: `spec.yaml`, `plan.json` or a round is missing or broken.
     """
-    pairs = read_plan(store).get("pairs")
-    if not isinstance(pairs, int) or pairs < 1:
-        raise StoreError(f"{store}/plan.json: pairs is {pairs!r}, not a number of pairs. Put the job's plan.json back.")
-    return with_rounds(plan_of(spec or read_spec(store), pairs), store)
+    stored, spec = read_plan(store), spec or read_spec(store)
+    with explained(f"{store}/plan.json", "Put the job's plan.json back."):
+        pairs, spec_sha256 = int(stored["pairs"]), stored["spec_sha256"]
+    if spec_sha256 != spec.sha256:
+        raise StoreError(
+            f"{store}/spec.yaml: is not the spec that plan.json was made for ({spec_sha256[:12]}), but "
+            f"{spec.sha256[:12]}: one of them was changed. Put the job's spec.yaml back."
+        )
+    return with_rounds(plan_of(spec, pairs), store)
 
 
 def claim_dataset(store: Store, spec: GenerateSpec, plan: Mapping[str, Any]) -> None:
@@ -49,7 +54,7 @@ def claim_dataset(store: Store, spec: GenerateSpec, plan: Mapping[str, Any]) -> 
             "Give another folder with --out, or put spec.yaml back."
         )
     store.create("spec.yaml", to_yaml(spec))
-    store.create("plan.json", json_text(plan))
+    store.create("plan.json", sealed_text(plan))
     found = differences(read_spec(store).fixed(), spec.fixed())
     policy = all(line.startswith(("filters:", "balance")) for line in found)
     hint = " `medim refilter` puts other filters and quotas in force without making pairs." if policy else ""
@@ -91,13 +96,5 @@ def read_plan(store: Store) -> dict[str, Any]:
     Raises:
         StoreError: it is missing or not a JSON mapping.
     """
-    path = f"{store}/plan.json"
-    try:
-        plan = json.loads(store.read("plan.json"))
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: cannot be read ({error}). Is {store} the output folder of a generate job?"
-        ) from error
-    if not isinstance(plan, dict):
-        raise StoreError(f"{path}: holds {type(plan).__name__}, not a mapping. Put the job's plan.json back.")
-    return plan
+    mend = f"Put the job's plan.json back. Is {store} the output folder of a generate job?"
+    return read_json(store, "plan.json", mend)

@@ -9,7 +9,6 @@ Datasets have `plan.json` in the place of `depends.json`; see `medim_forge.gener
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 from medim_forge.generator.errors import SpecError, StoreError
 from medim_forge.generator.jobspec import JobSpec, parse_spec, to_yaml
 from medim_forge.generator.jobspec.document import read_yaml
+from medim_forge.generator.store.documents import read_json, sealed_text
 from medim_forge.generator.store.local import LocalStore
-from medim_forge.generator.store.protocol import SUCCESS, json_text
+from medim_forge.generator.store.protocol import SUCCESS
 
 SPEC, DEPENDS = "spec.yaml", "depends.json"
 
@@ -79,7 +79,7 @@ def claim_part(folder: Path, depends: Mapping[str, Any], hint: str = "") -> None
     """
     store = LocalStore(folder)
     store.prepare()
-    store.create(DEPENDS, json_text(depends))
+    store.create(DEPENDS, sealed_text(depends))
     store.tidy()
     found = differences(_stored_depends(folder), depends)
     refuse(folder, f"{DEPENDS} is of other weights, inputs or versions", found, hint)
@@ -138,11 +138,4 @@ def _stored_spec(out: Path) -> dict[str, Any]:
 
 
 def _stored_depends(out: Path) -> dict[str, Any]:
-    path = out / DEPENDS
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}). Put it back, or give another folder.") from error
-    if not isinstance(values, dict):
-        raise StoreError(f"{path}: holds {type(values).__name__}, not a mapping. Put the job's {DEPENDS} back.")
-    return values
+    return read_json(LocalStore(out), DEPENDS, "Put it back, or give another folder.")

@@ -71,6 +71,10 @@ class LocalStore:
         """Whether there is such a file."""
         return (self.out / name).is_file()
 
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return (self.out / name).stat().st_size
+
     def files(self, place: str) -> list[str]:
         """The files below a folder, sorted."""
         paths = (path for path in (self.out / place).rglob("*") if path.is_file())

@@ -6,20 +6,19 @@ are POSIX paths relative to the dataset, the same in every kind of place: `shard
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
 from medim_forge.generator.records import Counts, FileRecord, ShardRecord
+from medim_forge.generator.store.documents import explained, sealed_text, unsealed
 
 RECORD = "_shard.json"
 SUCCESS = "_SUCCESS"
@@ -47,6 +46,9 @@ class Store(Protocol):
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
 
     def files(self, place: str) -> list[str]:
         """The files below a folder, sorted; of shards, those that are committed."""
@@ -166,7 +168,7 @@ def record_text(record: ShardRecord) -> str:
     values = asdict(record)
     counts = {name: count for name, count in values.pop("counts").items() if name != "shards"}
     files, run = values.pop("files"), values.pop("run")
-    return json_text({**values, **counts, "files": files, "run": run})
+    return sealed_text({**values, **counts, "files": files, "run": run})
 
 
 def parse_record(read: Callable[[], bytes], where: str) -> ShardRecord:
@@ -179,18 +181,9 @@ def parse_record(read: Callable[[], bytes], where: str) -> ShardRecord:
     Raises:
         StoreError: `_shard.json` is missing or broken.
     """
-    try:
-        values = json.loads(read())
+    with explained(f"{where}/{RECORD}", f"Delete {where} and run again to remake it."):
+        values = unsealed(read())
         files = tuple(FileRecord(**file) for file in values.pop("files"))
         names = ("pairs", "kept", "dropped", "quarantined", "rejects")
         counts = Counts(shards=1, **{name: values.pop(name) for name in names})
         return ShardRecord(**values, counts=counts, files=files)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreError(
-            f"{where}/{RECORD}: cannot be read ({error!r}). Delete {where} and run again to remake it."
-        ) from error
-
-
-def json_text(value: Mapping[str, Any]) -> str:
-    """The value as JSON, indented, with a line end."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

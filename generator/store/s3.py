@@ -70,6 +70,10 @@ class ObjectStore:
             return False
         return True
 
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return self._client.size(self._key(name))
+
     def files(self, place: str) -> list[str]:
         """The files below a folder, sorted; of shards, those of the attempt that was committed."""
         if place == "shards":

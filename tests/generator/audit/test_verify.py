@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from medim_forge.generator.dataset.png import encode_png
 from medim_forge.generator.errors import StoreError, VerifyError
 from medim_forge.generator.files import file_record
 from medim_forge.generator.jobspec import DicomSection
+from medim_forge.generator.store.documents import sealed_text, unsealed
 from medim_forge.generator.store.protocol import shard_folder
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import finish_tiny, make_pair, make_provenance, make_spec
@@ -152,11 +152,11 @@ def test_hashes_that_were_changed_along_do_not_hide_a_wrong_object(folder):
     path.write_bytes(wrong["image.dcm"])
     found = file_record(path, path.relative_to(folder).as_posix())
     for record, key in ((shard_folder(folder, 0) / "_shard.json", name), (folder / "manifest.json", found.path)):
-        values = json.loads(record.read_text())
+        values = unsealed(record.read_bytes())
         for entry in values["files"]:
             if entry["path"] == key:
                 entry.update(size=found.size, sha256=found.sha256)
-        record.write_text(json.dumps(values))
+        record.write_text(sealed_text(values))
     problems = inspect(folder).problems
     assert any(f"pair {PAIR}: image.dcm: pixels differ" in problem for problem in problems)
     assert all(f"pair {PAIR}: " in problem for problem in problems)
@@ -164,17 +164,17 @@ def test_hashes_that_were_changed_along_do_not_hide_a_wrong_object(folder):
 
 @pytest.mark.parametrize(("key", "value"), [("kept", 9), ("data_rows", 8), ("duplicates", 0), ("quarantined", 0)])
 def test_counts_that_do_not_add_up_are_found(folder, key, value):
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = unsealed((folder / "manifest.json").read_bytes())
     manifest["counts"][key] = value
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(sealed_text(manifest))
     with pytest.raises(VerifyError, match=r"manifest\.json: counts\."):
         verify(folder)
 
 
 def test_columns_of_another_job_are_found(folder):
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = unsealed((folder / "manifest.json").read_bytes())
     manifest["training_data_terms"] = ["Other terms."]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(sealed_text(manifest))
     with pytest.raises(VerifyError, match=r"pairs\.parquet: columns or metadata are not those of this job"):
         verify(folder)
 
@@ -196,6 +196,6 @@ def test_a_folder_that_is_not_finished_is_told_so(folder):
 
 
 def test_a_manifest_without_its_parts_is_told_so(folder):
-    (folder / "manifest.json").write_text("{}")
+    (folder / "manifest.json").write_text(sealed_text({}))
     with pytest.raises(StoreError, match=r"manifest\.json: is incomplete \(KeyError\('counts'\)\)"):
         verify(folder)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.plan.stored import claim_dataset, read_spec
 from medim_forge.generator.records import Counts, FileRecord, ShardRecord
+from medim_forge.generator.store.documents import unsealed
 from medim_forge.generator.store.folder import differences
 from medim_forge.generator.store.local import LocalStore
 from medim_forge.generator.store.places import store_at
@@ -166,7 +166,7 @@ def test_tidying_leaves_an_attempt_that_somebody_writes(out):
 def test_opening_a_new_folder_writes_spec_and_plan(out, spec):
     claim_dataset(store_at(out), spec(), PLAN)
     assert read_spec(store_at(out)).model_dump() == spec().model_dump()
-    assert json.loads((out / "plan.json").read_text()) == PLAN
+    assert unsealed((out / "plan.json").read_bytes()) == PLAN
     assert list((out / ".tmp").iterdir()) == []
 
 

@@ -14,6 +14,7 @@ from medim_forge.generator.plan.stored import claim_dataset, read_plan, read_spe
 from medim_forge.generator.records import Counts, FileRecord, ShardRecord
 from medim_forge.generator.store import s3_client as object_client
 from medim_forge.generator.store import s3_file as object_file
+from medim_forge.generator.store.documents import sealed_text, unsealed
 from medim_forge.generator.store.places import store_at
 from medim_forge.generator.store.s3 import ObjectStore
 from medim_forge.generator.store.s3_file import ObjectFile
@@ -134,9 +135,9 @@ def test_a_broken_record_is_named(store, content):
 
 def test_a_record_that_names_no_attempt_is_refused(store):
     store.commit(attempt(store), record())
-    object_client.ObjectClient(str(store)).put(
-        "shards/000042/_shard.json", store.read("shards/000042/_shard.json").replace(b'"folder"', b'"f"')
-    )
+    values = unsealed(store.read("shards/000042/_shard.json"))
+    del values["run"]["folder"]
+    object_client.ObjectClient(str(store)).put("shards/000042/_shard.json", sealed_text(values).encode())
     with pytest.raises(StoreError, match="was not written here"):
         committed(store)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medim_forge.generator.finalise import read_manifest
 from medim_forge.generator.finalise.change import read_change
+from medim_forge.generator.finalise.whole import what_is_lost
 from medim_forge.generator.plan import read_plan, stored_plan
 from medim_forge.generator.records import Counts
 from medim_forge.generator.store import PENDING, SUCCESS, Store, store_at
@@ -29,6 +30,7 @@ class Status:
         refiltered: whether filters and quotas are those of a later `medim refilter`.
         warnings: what a person should know before using the dataset.
         pending: the command on the whole dataset that is at work or was interrupted; empty for none.
+        lost: which file of a finished dataset is missing or of another size; empty for none.
     """
 
     out: str
@@ -43,6 +45,7 @@ class Status:
     refiltered: bool = False
     warnings: tuple[str, ...] = ()
     pending: str = ""
+    lost: str = ""
 
 
 def status(out: Path | str | Store) -> Status:
@@ -58,7 +61,9 @@ def status(out: Path | str | Store) -> Status:
         seconds += float(record.run.get("seconds", 0))
         attempts += int(record.run.get("attempt", 1))
     plan = stored_plan(store)  # after the records: a running job adds a round before its first shard
-    finished = store.exists(SUCCESS)
+    marked = store.exists(SUCCESS)
+    lost = what_is_lost(store) if marked else ""
+    finished = marked and not lost
     manifest = read_manifest(store) if finished else {}
     return Status(
         out=str(store),
@@ -73,4 +78,5 @@ def status(out: Path | str | Store) -> Status:
         refiltered=manifest.get("refiltered") is not None,
         warnings=tuple(manifest.get("warnings", ())),
         pending=read_change(store).command if store.exists(PENDING) else "",
+        lost=lost,
     )

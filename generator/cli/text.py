@@ -148,6 +148,8 @@ def status_text(found: Status) -> str:
     state = "finished" if found.finished else "not finished; run its job again to go on"
     if not found.finished and done.quarantined and done.pairs == planned.pairs:
         state = "all is tried, but more rows are quarantined than its job allows; run it again to read why"
+    if found.lost:
+        state = f"damaged: {found.lost}; run its job again, which makes data/ anew from the shards"
     if found.pending:
         state = f"`medim {found.pending}` is at work on data/, or was interrupted: then run it again to go on"
     repeated = found.attempts - done.shards

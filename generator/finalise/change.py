@@ -11,21 +11,21 @@ without weights and without inputs. Readers refuse a dataset that has one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from medim_forge.generator.errors import StoreError
-from medim_forge.generator.files import sha256_hex
+from medim_forge.generator.dataset import provenance_of
 from medim_forge.generator.finalise.finalise import finalise
 from medim_forge.generator.finalise.privacy_note import write_privacy
 from medim_forge.generator.finalise.rules import with_policy, write_rules
+from medim_forge.generator.finalise.tally import check_shards
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import read_spec, stored_plan
 from medim_forge.generator.records import ReplicaFacts
-from medim_forge.generator.store import PENDING, SUCCESS, Store, json_text
+from medim_forge.generator.store import PENDING, SUCCESS, Store
+from medim_forge.generator.store.documents import explained, read_json, sealed_text
 
 _FORMAT = 1
 
@@ -86,10 +86,7 @@ def carry_out(store: Store, change: Change) -> None:
     Raises:
         StoreError: a shard is missing, or was made from another spec or other weights.
     """
-    _check(store, change)
-    with store.draft(PENDING) as path:
-        path.write_text(_text(change), encoding="utf-8")
-    _make(store, change)
+    _make(store, change, note=True)
 
 
 def read_change(store: Store) -> Change:
@@ -98,45 +95,46 @@ def read_change(store: Store) -> Change:
     Raises:
         StoreError: `_pending.json` is damaged.
     """
-    try:
-        values = json.loads(store.read(PENDING))
-        digest = values.pop("sha256")
-        if digest != sha256_hex(json_text(values).encode()) or values.pop("format") != _FORMAT:
-            raise ValueError("its digest is another one")
+    mend = (
+        "So the command that was interrupted cannot be finished. Delete it and run `medim run` with the job file, "
+        "which makes data/ anew; then repeat the command."
+    )
+    values = read_json(store, PENDING, mend)
+    with explained(f"{store}/{PENDING}", mend):
+        if values.pop("format") != _FORMAT:
+            raise ValueError("it is of another release")
         facts = values.pop("facts")
         terms = tuple(facts.pop("training_data_terms"))
         return Change(**values, facts=ReplicaFacts(**facts, training_data_terms=terms))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreError(
-            f"{store}/{PENDING}: is damaged ({error}), so the command that was interrupted cannot be finished. Delete "
-            "the file and run `medim run` with the job file, which makes data/ anew; then repeat the command."
-        ) from error
 
 
 def _text(change: Change) -> str:
     values = {"format": _FORMAT, **asdict(change)}
     values["facts"]["versions"] = dict(sorted(change.facts.versions.items()))
     values["facts"]["training_data_terms"] = list(change.facts.training_data_terms)
-    return json_text({**values, "sha256": sha256_hex(json_text(values).encode())})
+    return sealed_text(values)
 
 
-def _check(store: Store, change: Change) -> None:
-    """What the change needs is there: it is refused before anything is touched, and not half-way."""
+def _make(store: Store, change: Change, note: bool = False) -> None:
+    """The change is made, from wherever it was interrupted.
+
+    Args:
+        store: of the dataset.
+        change: to be made.
+        note: whether it has to be written down first. What cannot be made is refused before that.
+    """
     spec = read_spec(store)
-    stored_plan(store, spec)
-    if change.policy is not None:
-        with_policy(spec, change.policy)
-
-
-def _make(store: Store, change: Change) -> None:
-    """The change is made, from wherever it was interrupted."""
-    spec = read_spec(store)
+    plan = stored_plan(store, spec)
     rules: GenerateSpec | None = None if change.policy is None else with_policy(spec, change.policy)
+    check_shards(store, plan, provenance_of(spec, change.facts))
+    if note:
+        with store.draft(PENDING) as path:
+            path.write_text(_text(change), encoding="utf-8")
     store.remove(SUCCESS)
     write_rules(store, change.policy)
     if change.privacy is not None:
         write_privacy(store, change.privacy)
-    finalise(store, spec, stored_plan(store, spec), change.facts, rules)
+    finalise(store, spec, plan, change.facts, rules)
     if change.complete:
         store.mark(SUCCESS)
     store.remove(PENDING)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from medim_forge.generator.errors import StoreError
-from medim_forge.generator.files import sha256_hex
-from medim_forge.generator.finalise.manifest import MANIFEST, read_manifest
 from medim_forge.generator.jobspec import BalanceSection, FilterSection, GenerateSpec
-from medim_forge.generator.store import Store, json_text
+from medim_forge.generator.store import Store
+from medim_forge.generator.store.documents import explained, read_json, sealed_text
 
 POLICY = "policy.json"
 
@@ -32,7 +29,7 @@ def write_rules(store: Store, policy: Mapping[str, Any] | None) -> None:
         store.remove(POLICY)
         return
     with store.draft(POLICY) as path:
-        path.write_text(json_text({**policy, "sha256": _digest(policy)}), encoding="utf-8")
+        path.write_text(sealed_text(policy), encoding="utf-8")
 
 
 def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
@@ -41,25 +38,12 @@ def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
     Raises:
         StoreError: `policy.json` is damaged.
     """
-    if store.exists(POLICY):
-        return with_policy(spec, _read(store))
-    # A dataset of an earlier release has them in its manifest alone.
-    policy = read_manifest(store)["refiltered"] if store.exists(MANIFEST) else None
-    return None if policy is None else with_policy(spec, policy)
-
-
-def _read(store: Store) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(store.read(POLICY))
-        if values.pop("sha256") != _digest(values):
-            raise ValueError("its digest is another one")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreError(
-            f"{store}/{POLICY}: is damaged ({error}), and it says which filters `medim refilter` put in force. Put it "
-            "back, or delete it for the filters of the job itself and run `medim refilter` again."
-        ) from error
-    return values
-
-
-def _digest(policy: Mapping[str, Any]) -> str:
-    return sha256_hex(json_text(policy).encode())
+    if not store.exists(POLICY):
+        return None
+    mend = (
+        "It says which filters `medim refilter` put in force. Put it back, or delete it for the filters of the job "
+        "itself and run `medim refilter` again."
+    )
+    policy = read_json(store, POLICY, mend)
+    with explained(f"{store}/{POLICY}", mend):
+        return with_policy(spec, policy)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance
 from medim_forge.generator.errors import StoreError
-from medim_forge.generator.files import Handle
+from medim_forge.generator.files import Handle, file_record
 from medim_forge.generator.filters.columns import SCORE_PREFIX
 from medim_forge.generator.filters.novelty import LIMIT
 from medim_forge.generator.filters.novelty import NAME as NOVELTY
@@ -130,6 +130,42 @@ def tally(store: Store, plan: Plan, provenance: Provenance) -> Tally:
     for record in shard_records(store, shards, provenance):
         sums.add(record, next(kept), next(rejected), plan)
     return sums
+
+
+def check_shards(store: Store, plan: Plan, provenance: Provenance) -> None:
+    """Every shard of the plan is there and none beyond it, and their tables are what was committed, to the last bit.
+
+    Raises:
+        StoreError: one is not; names it and says what to do.
+    """
+    shards = plan.shards
+    if store.exists(f"{shard_name(shards)}/{RECORD}"):
+        raise StoreError(
+            f"{store}: {shard_name(shards)} is beyond the {shards} shards of plan.json and rounds/. If a file of "
+            f"rounds/ was lost, put it back, or delete the shards from {shards} on and run the job again."
+        )
+    kept, rejected = shard_tables(store, shards, PAIRS_FILE), shard_tables(store, shards, REJECTED_FILE)
+    for record in shard_records(store, shards, provenance):
+        for name, table in ((PAIRS_FILE, next(kept)), (REJECTED_FILE, next(rejected))):
+            _check_unchanged(store, record, name, table)
+
+
+def _check_unchanged(store: Store, record: ShardRecord, name: str, table: Handle) -> None:
+    """A table of a shard is what the shard wrote: nothing else gets into `data/`."""
+    written = next((file for file in record.files if file.path == name), None)
+    where = shard_name(record.index)
+    try:
+        found = file_record(table, name)
+    except OSError as error:
+        raise StoreError(
+            f"{store}/{where}/{name}: cannot be read ({error.strerror or error}). Delete {where} and run the job "
+            "again, which remakes it."
+        ) from error
+    if found != written:
+        raise StoreError(
+            f"{store}/{where}/{name}: was changed since it was committed: its sha256 is another one. Delete {where} "
+            "and run the job again, which remakes it with the same bytes."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from medim_forge.generator.finalise import (
     whole_dataset,
 )
 from medim_forge.generator.finalise.manifest import policy_of
+from medim_forge.generator.finalise.whole import what_is_lost
 from medim_forge.generator.generate.failures import stop_where_most_fail, too_many_quarantined
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
@@ -85,7 +86,6 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     warned = check_words(spec) if parts.replica == OWN_REPLICA else ()
     claim_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
     store.sweep(spec.compute.shard_deadline_s)
-    finish_pending(store, "run")
     growth, progress = Growth(store, plan), Progress(plan.shards, plan.pairs, on_event)
     for line in warned:
         progress.report("note", f"warning: {line}")
@@ -93,6 +93,11 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     growth.report_to(progress)
     missing = [index for index in range(growth.plan.shards) if index not in done]
     progress.report("opened", f"{spec.name}: {len(missing)} of {growth.plan.shards} shards to make, in {store}")
+    if not missing:
+        finish_pending(store, "run")
+    if not missing and store.exists(SUCCESS) and (lost := what_is_lost(store)):
+        progress.report("note", f"{lost}: data/, card and manifest are made again from the shards")
+        store.remove(SUCCESS)
     if not missing and not store.exists(SUCCESS):
         missing = list(growth.more())
     if missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +19,12 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.finalise.change import finish_pending, read_change, whole_dataset
 from medim_forge.generator.finalise.refilter import refilter
 from medim_forge.generator.finalise.rules import POLICY
+from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.store import PENDING, SUCCESS, store_at
 from tests.doubles.kill_scenarios import OTHERS, SCENARIOS, SOME, Trial
 from tests.doubles.kills import dying
-from tests.doubles.toy_jobs import run
-from tests.doubles.toy_replica import content_of, toy_job
+from tests.doubles.toy_jobs import QUOTAS, run
+from tests.doubles.toy_replica import PARTS, content_of, toy_job
 
 
 @pytest.fixture
@@ -127,9 +129,63 @@ def test_a_damaged_note_or_policy_is_named_with_the_way_out(job, damage):
             (out / SUCCESS).unlink()
         text = path.read_text()
         path.write_text(damage(text))
-        with pytest.raises(StoreError, match=rf"{name}: is damaged .* (Delete the file and run|Put it back, or)"):
+        with pytest.raises(StoreError, match=rf"{name}: cannot be read .* (Delete it and run|Put it back, or)"):
             run(job)
         path.write_text(text)
+
+
+FILES = ("data/train-00000-of-00001.parquet", "README.md", "contact_sheet.png", "manifest.json")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_dataset_that_lost_a_file_is_not_finished_and_run_makes_it_again(job, name, damage):
+    out = Path(job.output.dir)
+    before = content_of(out)
+    damage(out / name)
+    assert not status(out).finished
+    assert name in status(out).lost
+    assert "damaged: " in status_text(status(out))
+    said = []
+    run_job(job, local=True, on_event=said.append, parts=PARTS)
+    assert any("are made again from the shards" in event.message for event in said)
+    assert content_of(out) == before
+    assert status(out).finished
+
+
+def test_a_bit_that_flipped_in_a_shard_gets_into_no_data_and_names_the_shard(job):
+    out = Path(job.output.dir)
+    before = content_of(out)
+    table = out / "shards" / "000001" / "pairs.parquet"
+    whole = table.read_bytes()
+    for place in (len(whole) // 3, len(whole) // 2):
+        table.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(StoreError, match=r"shards/000001/pairs\.parquet: was changed since it was committed"):
+            refilter(out, other(job))
+        assert (out / SUCCESS).exists()
+        assert not (out / PENDING).exists()
+    shutil.rmtree(table.parent)
+    run(job)
+    assert content_of(out) == before
+
+
+def test_a_shard_that_was_lost_after_an_interrupted_refilter_is_remade_first(job, tmp_path):
+    out = interrupted(job)
+    shutil.rmtree(out / "shards" / "000001")
+    run(job)
+    twin = toy_job(tmp_path / "twin", Path(job.model.checkpoint), filters=SOME)
+    run(twin)
+    refilter(twin.output.dir, other(twin))
+    assert content_of(out) == content_of(Path(twin.output.dir))
+
+
+def test_a_lost_round_stops_every_command_on_the_whole_dataset(tmp_path):
+    spec = toy_job(tmp_path, filters=SOME, balance=QUOTAS)
+    run(spec)
+    rounds = sorted((Path(spec.output.dir) / "rounds").iterdir())
+    rounds[-1].unlink()
+    with pytest.raises(StoreError, match=r"shards/0000\d\d is beyond the \d+ shards of plan\.json and rounds/"):
+        refilter(spec.output.dir, toy_job(tmp_path, Path(spec.model.checkpoint), filters=OTHERS, balance=QUOTAS))
 
 
 def test_the_note_holds_what_the_command_needs_and_nothing_of_where_it_ran(job):

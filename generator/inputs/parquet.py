@@ -13,6 +13,7 @@ import numpy as np
 
 from medim_forge.generator.errors import EnvironmentFault, InputError
 from medim_forge.generator.files import sha256_hex
+from medim_forge.generator.inputs.bounds import LARGEST_REPORT
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
 from medim_forge.generator.inputs.row_groups import BATCH, ColumnReader
@@ -193,6 +194,11 @@ class ParquetPairs:
         """
         if value is None:
             return None
+        if isinstance(value, str | bytes) and len(value) > LARGEST_REPORT:
+            raise InputError(
+                f"{self._cell(row, self.report_column)} holds {len(value):,} characters, and a report may have "
+                f"{LARGEST_REPORT:,}. Give a smaller one."
+            )
         if isinstance(value, bytes):
             try:
                 value = value.decode("utf-8-sig")

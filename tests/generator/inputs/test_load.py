@@ -97,6 +97,13 @@ def test_empty_report_is_quarantined(given):
     assert [row.request.pair_index for row in bad] == [1, 2]
 
 
+def test_a_giant_report_is_quarantined_by_its_size(given, monkeypatch):
+    monkeypatch.setattr("medim_forge.generator.inputs.parquet.LARGEST_REPORT", 9)
+    [(shard, bad)] = loaded(given("report_to_image", {"report": ["0123456789", "012345678"]}))
+    assert [request.given_report for request in shard.requests] == ["012345678"]
+    assert "holds 10 characters, and a report may have 9" in bad[0].error
+
+
 def test_limit_takes_the_first_rows(given):
     job = given("report_to_image", {"report": ["a", "b", "c", "d"]}, limit=3)
     assert make_plan(job).pairs == 3

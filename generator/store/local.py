@@ -22,6 +22,7 @@ from pathlib import Path
 
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.records import ShardRecord
+from medim_forge.generator.store.disk import NO_ROOM, sync, write_once, writing
 from medim_forge.generator.store.protocol import (
     FOLDERS,
     RECORD,
@@ -35,10 +36,6 @@ from medim_forge.generator.store.protocol import (
 
 _TEMPORARY = ".tmp"
 _HOLDER = "holder"
-# Errors of a folder that takes nothing more, whatever is written.
-_NO_ROOM = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
-)
 _SHARD_NAME = re.compile(r"\d{6,}")
 
 
@@ -82,7 +79,7 @@ class LocalStore:
 
     def prepare(self) -> list[str]:
         """The folder can take a dataset. Folders of one that are there already without a `spec.yaml` are named."""
-        with _writing(self.out):
+        with writing(self.out):
             (self.out / _TEMPORARY).mkdir(parents=True, exist_ok=True)
             unclaimed = [name for name in FOLDERS if (self.out / name).exists()]
             return [] if (self.out / "spec.yaml").exists() else unclaimed
@@ -91,10 +88,10 @@ class LocalStore:
         """The file exists and is complete: with `content`, or with what was there first."""
         drafts = self.new_attempt(0, 0)
         try:
-            with _writing(self.out):
+            with writing(self.out):
                 (self.out / name).parent.mkdir(exist_ok=True)
-                _write_once(self.out / name, content, drafts)
-                _sync(self.out)
+                write_once(self.out / name, content, drafts)
+                sync(self.out)
         finally:
             shutil.rmtree(drafts, ignore_errors=True)
 
@@ -104,26 +101,26 @@ class LocalStore:
         folder = self.new_attempt(0, 0)
         try:
             draft = folder / Path(name).name
-            with _writing(self.out, only=_NO_ROOM):
+            with writing(self.out, only=NO_ROOM):
                 yield draft
-            with _writing(self.out):
-                _sync(draft)
+            with writing(self.out):
+                sync(draft)
                 draft.replace(self.out / name)
-                _sync((self.out / name).parent)
+                sync((self.out / name).parent)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def mark(self, name: str) -> None:
         """The empty file is there, and on disk."""
-        with _writing(self.out):
+        with writing(self.out):
             (self.out / name).touch()
-            _sync(self.out)
+            sync(self.out)
 
     def remove(self, name: str) -> None:
         """The file is gone, on disk too."""
-        with _writing(self.out):
+        with writing(self.out):
             (self.out / name).unlink(missing_ok=True)
-            _sync(self.out)
+            sync(self.out)
 
     @contextlib.contextmanager
     def lock(self, command: str, *, wait: bool) -> Iterator[None]:
@@ -133,10 +130,10 @@ class LocalStore:
         read for the error of others alone.
         """
         holder = self.out / _TEMPORARY / _HOLDER
-        with _writing(self.out):
+        with writing(self.out):
             locked = (self.out / "spec.yaml").open("r+b")
         with locked:
-            with _writing(self.out):
+            with writing(self.out):
                 try:
                     fcntl.flock(locked, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 except BlockingIOError as error:
@@ -152,29 +149,29 @@ class LocalStore:
     def replace_folder(self, name: str, made: Path) -> None:
         """The folder is the one that was made, and nothing is left of an earlier one; an empty one is not there."""
         target = self.out / name
-        with _writing(self.out):
+        with writing(self.out):
             if target.exists():
                 target.rename(made.with_name("replaced"))
             if any(made.iterdir()):
                 made.rename(target)
-            _sync(self.out)
+            sync(self.out)
 
     def new_attempt(self, index: int, attempt: int) -> Path:
         """An empty folder that nobody else writes to, on the file system of the dataset."""
         folder = self.out / _TEMPORARY / attempt_name(index, attempt)
-        with _writing(self.out):
+        with writing(self.out):
             folder.mkdir(parents=True)
         return folder
 
     def commit(self, folder: Path, record: ShardRecord) -> bool:
         """The shard is committed and on disk: by this attempt, or by an earlier one (False, this one is gone)."""
         target = shard_folder(self.out, record.index)
-        with _writing(self.out):
+        with writing(self.out):
             (folder / RECORD).write_text(record_text(record), encoding="utf-8")
             for parent, _, names in os.walk(folder, topdown=False):
                 for name in names:
-                    _sync(Path(parent, name))
-                _sync(Path(parent))
+                    sync(Path(parent, name))
+                sync(Path(parent))
             target.parent.mkdir(exist_ok=True)
             try:
                 folder.rename(target)
@@ -183,7 +180,7 @@ class LocalStore:
                     raise
                 shutil.rmtree(folder)
                 return False
-            _sync(target.parent)
+            sync(target.parent)
         return True
 
     def record(self, index: int) -> ShardRecord:
@@ -231,27 +228,6 @@ class LocalStore:
             (self.out / _TEMPORARY).rmdir()
 
 
-def _write_once(path: Path, content: str, drafts: Path) -> None:
-    """The file exists and is complete: with `content`, or with what was there first."""
-    if path.exists():
-        return
-    draft = drafts / path.name
-    draft.write_text(content, encoding="utf-8")
-    _sync(draft)
-    try:
-        # Unlike a rename, a link never replaces what another driver wrote meanwhile.
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP}:
-            raise
-        draft.rename(path)  # a file system without hard links
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
 def _check(folder: Path, record: ShardRecord) -> None:
     """A committed shard looks whole: its number is that of its folder, and its tables have their sizes.
 
@@ -272,15 +248,6 @@ def _check(folder: Path, record: ShardRecord) -> None:
         )
 
 
-def _sync(path: Path) -> None:
-    """The file or folder is on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _age_s(folder: Path) -> float:
     """Seconds since anything in the folder or below it changed; endless if it is gone already."""
     newest = float("-inf")
@@ -297,23 +264,3 @@ def _held(out: Path, holder: Path) -> StoreError:
     except OSError:
         who = "another command"
     return StoreError(f"{out}: {who} is at work on the whole dataset. Wait until it has ended, then run this again.")
-
-
-@contextlib.contextmanager
-def _writing(out: Path, only: frozenset[int] | None = None) -> Iterator[None]:
-    """What goes wrong inside is explained as a folder that cannot be written.
-
-    Args:
-        out: the dataset.
-        only: numbers of the errors that mean that; None where nothing is done inside but writing.
-    """
-    try:
-        yield
-    except OSError as error:
-        if only is not None and error.errno not in only:
-            raise
-        where = error.filename or out
-        raise StoreError(
-            f"{out}: cannot be written ({error.strerror}: {where}). "
-            "Give a folder with space and write permission, in output.dir or with --out."
-        ) from error

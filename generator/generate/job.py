@@ -84,7 +84,8 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     plan = make_plan(spec)
     facts: ReplicaFacts = imported(parts.facts)(spec)
     warned = check_words(spec) if parts.replica == OWN_REPLICA else ()
-    claim_dataset(store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions))
+    record = plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions)
+    claim_dataset(store, spec, record)
     store.sweep(spec.compute.shard_deadline_s)
     growth, progress = Growth(store, plan), Progress(plan.shards, plan.pairs, on_event)
     for line in warned:
@@ -104,7 +105,14 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
         store.remove(SUCCESS)
         progress.watch = partial(stop_where_most_fail, store, spec, progress)
         progress.watch()
-        setup = WorkerSetup(spec=spec, store=store, model_sha256=facts.model_sha256, parts=parts, directory=Path.cwd())
+        setup = WorkerSetup(
+            spec=spec,
+            store=store,
+            model_sha256=facts.model_sha256,
+            parts=parts,
+            directory=Path.cwd(),
+            planned=record["inputs_sha256"],
+        )
         schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
         facts = run_shards(setup, schedule, growth.shard, progress, local=local)
     made = growth.plan.shards - len(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from medim_forge.generator.errors import InputError, SpecError, is_environment
@@ -11,6 +11,7 @@ from medim_forge.generator.inputs.files import FilePairs
 from medim_forge.generator.inputs.given import GivenRows
 from medim_forge.generator.inputs.parquet import ParquetPairs, look_at
 from medim_forge.generator.inputs.places import PICTURES, digests, find_images, find_tables
+from medim_forge.generator.inputs.planned import check_content, check_listing
 from medim_forge.generator.inputs.words import vocabulary_sha256
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.inputs import ParquetInputs, PhantomInputs
@@ -54,12 +55,15 @@ def given_reports(spec: GenerateSpec, most: int) -> Iterator[tuple[int, str | No
             yield row, None
 
 
-def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantined]]:
+def load_inputs(
+    spec: GenerateSpec, shard: Shard, planned: Mapping[str, str] | None = None
+) -> tuple[Shard, list[Quarantined]]:
     """The shard with its given reports or images, and the rows that cannot be read.
 
     Args:
         spec: the job.
         shard: as planned.
+        planned: sha256 of the input files by name, as `plan.json` has them; None compares nothing.
 
     Returns:
         The shard with the readable requests only, and the others, each in order.
@@ -71,18 +75,34 @@ def load_inputs(spec: GenerateSpec, shard: Shard) -> tuple[Shard, list[Quarantin
     if spec.inputs is None:
         return shard, []
     rows = _open(spec)
+    held = rows if isinstance(rows, FilePairs) and planned is not None else None
+    if held is not None and planned is not None:
+        check_listing(held, planned)
     filled: list[PairRequest] = []
     unreadable: list[Quarantined] = []
     for request in shard.requests:
         try:
-            filled.append(_filled(rows, spec.task, request))
+            made = _filled(rows, spec.task, request)
+            _compare(held, made, planned)
+            filled.append(made)
         except InputError as error:
             if is_environment(error):
                 raise
             full = portable_traceback(error)
             traced = replace(request, given=_source(rows, request))
+            _compare(held, traced, planned)
             unreadable.append(Quarantined(request=traced, error=one_line(error), traceback=full, stage="input"))
     return replace(shard, requests=tuple(filled)), unreadable
+
+
+def _compare(rows: FilePairs | None, request: PairRequest, planned: Mapping[str, str] | None) -> None:
+    """The request's file is as it was planned, where that is known.
+
+    Raises:
+        EnvironmentFault: it was changed.
+    """
+    if rows is not None and planned is not None and request.given is not None and request.source_row is not None:
+        check_content(rows, request.source_row, request.given, planned)
 
 
 def _source(rows: GivenRows, request: PairRequest) -> GivenSource | None:

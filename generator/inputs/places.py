@@ -84,11 +84,16 @@ def is_dicom(path: Path) -> bool:
 
 def digests(paths: Sequence[Path]) -> dict[str, str]:
     """Hex sha256 by name below the folder that all files share, sorted: the same wherever that folder lies."""
+    named = names(paths)
+    return {name: file_record(named[name], name).sha256 for name in sorted(named)}
+
+
+def names(paths: Sequence[Path]) -> dict[str, Path]:
+    """The files by name below the folder that all of them share."""
     if not paths:
         return {}
     top = Path(os.path.commonpath([path.parent for path in paths]))
-    names = {path.relative_to(top).as_posix(): path for path in paths}
-    return {name: file_record(names[name], name).sha256 for name in sorted(names)}
+    return {path.relative_to(top).as_posix(): path for path in paths}
 
 
 def _shown(paths: Iterable[Path]) -> Iterator[Path]:

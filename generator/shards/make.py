@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +60,7 @@ def run_shard(
     folder: Path,
     order: Order | None = None,
     turn: AbstractContextManager[object] | None = None,
+    planned: Mapping[str, str] | None = None,
 ) -> ShardRecord:
     """The shard's files lie in the folder, and every request is a kept, dropped or quarantined row of them.
 
@@ -73,6 +74,7 @@ def run_shard(
         order: which attempt this is, and which poisoned rows are quarantined unmade; None for a first attempt.
         turn: held from the first use of the replica to the last, where several shards share it; a shard therefore never
             waits in the middle for another shard's pairs. None where the replica is this shard's alone.
+        planned: sha256 of the input files by name, with which the job was planned; None compares nothing.
 
     Raises:
         ShardError: the shard failed as a whole; `BlamelessError` where no row can be the cause.
@@ -83,7 +85,7 @@ def run_shard(
     bad = [_poisoned(request, order) for request in shard.requests if request.pair_id in order.poisoned]
     healthy = tuple(request for request in shard.requests if request.pair_id not in order.poisoned)
     with blameless(f"shard {shard.index}: its inputs cannot be read"):
-        loaded, unreadable = load_inputs(spec, replace(shard, requests=healthy))
+        loaded, unreadable = load_inputs(spec, replace(shard, requests=healthy), planned)
     bad += [replace(row, error=portable(row.error), traceback=portable(row.traceback)) for row in unreadable]
     with turn or nullcontext(), blameless(f"shard {shard.index}: its pairs cannot be made and judged"):
         pairs = _generate(replica, loaded, bad, spec.sampling.batch_size)

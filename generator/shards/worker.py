@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -111,6 +111,7 @@ class WorkerSetup:
         model_sha256: of the weights that the job was planned with.
         parts: what the worker loads.
         directory: folder in which the job was started, for its relative paths; ignored on a machine that lacks it.
+        planned: sha256 of the input files by name, with which the job was planned; None compares nothing.
     """
 
     spec: GenerateSpec
@@ -118,6 +119,7 @@ class WorkerSetup:
     model_sha256: str
     parts: Parts
     directory: Path
+    planned: Mapping[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -147,6 +149,7 @@ class Worker:
         self._model_sha256 = setup.model_sha256
         self._parts = setup.parts
         self._directory = setup.directory
+        self._planned = setup.planned
         self._turn = threading.Lock()
 
     def host(self) -> str:
@@ -188,7 +191,8 @@ class Worker:
             shard = replace(shard, requests=rows)
         folder = self._store.new_attempt(shard.index, order.attempt)
         try:
-            record = run_shard(shard, self._spec, self._replica, self._judge, self._writers, folder, order, self._turn)
+            parts = (self._replica, self._judge, self._writers)
+            record = run_shard(shard, self._spec, *parts, folder, order, self._turn, self._planned)
             if order.trial is not None:
                 return Done()
             return self._committed(folder, record)

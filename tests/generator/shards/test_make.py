@@ -271,7 +271,7 @@ def test_poisoned_rows_are_quarantined_unmade(run, job):
 
 
 def test_rows_whose_input_cannot_be_read_are_quarantined_and_the_rest_go_on(run, job, monkeypatch):
-    def load(spec, shard):
+    def load(spec, shard, planned=None):
         bad = Quarantined(
             request=shard.requests[0], error="InputError: <x at 0x7f00deadbeef>", traceback="t", stage="input"
         )

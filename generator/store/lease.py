@@ -3,10 +3,10 @@
     <prefix>/lock/000001    put only where there is none; holds who has the lease
     <prefix>/lock/000002    after that was given back, or had not been renewed for `LEASE_S`
 
-The highest number has the lease, unless it says that it was given back; it stays there, so that no number comes twice.
-Whoever was taken over notices before it writes on, and stops. Between that look and the write there is a moment in which
-it could be taken over; it would have to stand still for `LEASE_S` just then. Times are the store's: the clocks of
-machines have no part in it.
+The highest number has the lease, unless it says that it was given back; it stays, so that no number comes twice.
+Whoever was taken over notices before it writes on, and stops. Between that look and the write there is a moment in
+which it could be taken over: it would have to stand still for `LEASE_S` just then. Times are the store's: the clocks
+of machines have no part in it.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def run(spec: AugmentSpec, *, local: bool = False, on_event: OnEvent = ignore) -
     with store.draft("summary.png") as path:
         write_plot(path, comparison, spec.name)
     store.mark(SUCCESS)
+    store.tidy()
     progress.say(verdict(comparison))
     return out
 

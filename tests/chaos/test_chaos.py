@@ -64,18 +64,21 @@ def test_prometheus_finds_what_became_of_the_pairs(lab):
     spec = spec.model_copy(update={"name": "metrics_job"})
     lab.run(spec)
     lines: list[str] = []
+    pairs: dict[str, float] = {}
+    values: dict[str, float] = {}
+    # What is exported lags behind what happened: the numbers come one after another.
     for _ in range(120):
         lines = [line for line in exported().splitlines() if 'job="metrics_job"' in line]
-        if any('outcome="quarantined"' in line for line in lines):
+        values = {line.partition("{")[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+        pairs = {
+            outcome: float(line.rsplit(" ", 1)[1])
+            for line in lines
+            for outcome in ("kept", "quarantined")
+            if f'outcome="{outcome}"' in line
+        }
+        if sum(pairs.values()) == 12.0 and values.get("ray_medim_shard_seconds_count") == 6.0:
             break
         time.sleep(0.5)
-    values = {line.partition("{")[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
-    pairs = {
-        outcome: float(line.rsplit(" ", 1)[1])
-        for line in lines
-        for outcome in ("kept", "quarantined")
-        if f'outcome="{outcome}"' in line
-    }
     assert pairs == {"kept": 11.0, "quarantined": 1.0}, lines
     assert values["ray_medim_shard_seconds_count"] == 6.0
     assert {"ray_medim_pairs_total", "ray_medim_replicas"} <= set(values)

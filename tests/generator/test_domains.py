@@ -253,7 +253,7 @@ def test_what_a_domain_lacks_cannot_be_asked_for(tmp_path, third, changes, match
             {"chest_xray": 16, "pathology": 16, "fundus": 16},
             "tokenizer.images: fundus is not a known key. Known: ",
         ),
-        ({"chest_xray": 16, "pathology": 0}, "tokenizer.images.pathology = 0: input should be greater"),
+        ({"chest_xray": 16, "pathology": 0}, "tokenizer.images.pathology = 0: give at least 1"),
     ],
 )
 def test_a_training_job_has_a_number_for_every_domain_that_is_drawn(repository, third, images, match):

@@ -70,9 +70,10 @@ def plan(**changes) -> Plan:
 
 
 def say_step(step: int) -> None:
-    """One line for whoever started this program."""
+    """One line for whoever started this program, whose line is waited for."""
     sys.stdout.write(f"{step}\n")
     sys.stdout.flush()
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":

@@ -178,5 +178,5 @@ def test_a_damaged_file_is_named(trained):
     with pytest.raises(checkpoint.CheckpointError, match=r"adapter_model\.safetensors cannot be read"):
         checkpoint.load(folder)
     (folder / BASE).write_text("[]")
-    with pytest.raises(checkpoint.CheckpointError, match=r"base\.json is no mapping"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"base\.json must be a mapping"):
         checkpoint.sha256(folder)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -275,15 +273,17 @@ def test_a_process_that_was_killed_ends_bit_for_bit_as_an_undisturbed_one(undist
     command = [sys.executable, "-m", "tests.generator.training.small", str(tmp_path)]
     killed = 0
     for _ in range(4):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        # It says every finished step; killed after its third one, it has passed a restart point and is behind it.
-        lines = [line for line in (process.stdout.readline() for _ in range(3)) if line]
-        if len(lines) == 3:
-            os.kill(process.pid, signal.SIGKILL)
-            killed += 1
-        process.stdout.close()
-        if process.wait() == 0:
+        # It says every finished step and waits; killed after its third one, it has passed a restart point.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for steps, _ in enumerate(process.stdout, start=1):
+                if steps == 3:
+                    process.kill()
+                    killed += 1
+                    break
+                process.stdin.write("go on\n")
+        if process.returncode == 0:
             break
     assert killed == 2
     assert same(load_file(tmp_path / "weights.safetensors"), undisturbed)

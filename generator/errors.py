@@ -21,6 +21,7 @@ MedimError
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
 
 from medim_forge.generator.masking import masked
@@ -141,10 +142,15 @@ def environment_fault(error: BaseException, what: str) -> EnvironmentFault:
         what: was not done, e.g. `shard 3: its inputs cannot be read`.
     """
     cause = _around(error) or error
-    said = getattr(cause, "strerror", None) or ("memory ran out" if memory_ran_out(cause) else "") or str(cause)
+    number = getattr(cause, "errno", None)  # the words beside it may repeat a path
+    said = os.strerror(number) if number else "memory ran out" if memory_ran_out(cause) else ""
+    said = said or (str(cause) if isinstance(cause, MedimError) else "")
+    # An error of the inputs says which row it met, by number.
+    told = (
+        f"{what}: {sentence(error)}" if isinstance(error, InputError) else f"{what} ({said or type(cause).__name__})."
+    )
     return EnvironmentFault(
-        f"{what} ({said or type(cause).__name__}). Mend that and run the same command: no row is blamed for it, and "
-        "what is committed stays."
+        f"{told} Mend that and run the same command: no row is blamed for it, and what is committed stays."
     )
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medim_forge.model.config import MedimConfig, read_config
-from medim_forge.model.quoting import quoted
 from medim_forge.model.text import ReportTokenizer, TextError
 
 
@@ -59,7 +58,8 @@ class ReportSlots:
         if len(ids) > room:
             raise TextError(
                 f"{'report' if whole else 'prompt'} of {len(ids)} ids does not fit the {layout.report_slots} report "
-                f"slots (at most {room}): {quoted(text)}; shorten it"
+                f"slots (at most {room}): {{text}}; shorten it",
+                text,
             )
         if whole:
             ids = [*ids, *([layout.end_id] if layout.end_id is not None else [])]

@@ -26,7 +26,19 @@ _PROBE = "The lungs are clear."
 
 
 class TextError(ValueError):
-    """Text that the tokenizer cannot represent, or that does not fit."""
+    """Text that the tokenizer cannot represent, or that does not fit.
+
+    Args:
+        message: with `{text}` in the place of the text.
+        text: that cannot be used.
+
+    Attributes:
+        plain: the message without the text, which may be about somebody.
+    """
+
+    def __init__(self, message: str, text: str | None = None) -> None:
+        super().__init__(message if text is None else message.replace("{text}", quoted(text)))
+        self.plain = message.replace(": {text}", "").replace(" {text}", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +93,15 @@ class ReportTokenizer:
         """
         ids = self._pieces(text)
         if reserved := [token for token in self._rules.specials if token in text]:
-            raise TextError(f"report text {quoted(text)} spells out {reserved[0]}, which is no text; leave it out")
+            raise TextError(f"report text {{text}} spells out {reserved[0]}, which is no text; leave it out", text)
         if self._unknown in ids:
             lacking = quoted(self.unknown(text))
             raise TextError(
-                f"report text {quoted(text)} holds characters this tokenizer does not know: {lacking}; write them in "
-                "ASCII"
+                f"report text {{text}} holds characters this tokenizer does not know: {lacking}; write them in ASCII",
+                text,
             )
         if reserved := [self._specials[i] for i in ids if i in self._specials]:
-            raise TextError(f"report text {quoted(text)} spells out {reserved[0]}, which is no text; leave it out")
+            raise TextError(f"report text {{text}} spells out {reserved[0]}, which is no text; leave it out", text)
         return [self._bos, *ids]
 
     def encode_prompt(self, text: str) -> list[int]:
@@ -120,7 +132,7 @@ class ReportTokenizer:
             TextError: it is no text.
         """
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise TextError(f"report text {quoted(text)} holds half of a surrogate pair, which is no character")
+            raise TextError("report text {text} holds half of a surrogate pair, which is no character", text)
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 

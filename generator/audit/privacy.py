@@ -38,19 +38,41 @@ from medim_forge.generator.finalise.manifest import facts_of, policy_of
 from medim_forge.generator.finalise.privacy_note import Copy, Privacy, privacy_record
 from medim_forge.generator.finalise.view import data_digest
 from medim_forge.generator.inputs.pairs import FilePairs, GivenPair, ParquetPairs, Unreadable, open_pairs
+from medim_forge.generator.inputs.places import PICTURES
 from medim_forge.generator.plan import read_spec
 from medim_forge.generator.records import FileRecord
 from medim_forge.generator.store import SUCCESS, Store, store_at
+from medim_forge.model.quoting import shown
 
+# Of files that are left out, and counted by kind in the card.
+_SUFFIXES = (
+    *PICTURES, ".avi", ".csv", ".dcm", ".doc", ".docx", ".gz", ".html", ".jp2", ".json", ".jsonl", ".log", ".md",
+    ".mp4", ".mrxs", ".ndpi", ".nii", ".npy", ".npz", ".parquet", ".pdf", ".rtf", ".svs", ".tar", ".tsv", ".txt",
+    ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip",
+)  # fmt: skip
 _LISTED = 1000
 _NAMED = 10  # of what cannot be read, in an error
 LEAST_HELD = 100  # held-out records, to know the closest of a hundred
 
 
 def assess(
-    out: Path | str | Store, reference: str, holdout: str | None, image_column: str, report_column: str
+    out: Path | str | Store,
+    reference: str,
+    holdout: str | None,
+    image_column: str,
+    report_column: str,
+    *,
+    named: bool = False,
 ) -> Privacy:
     """The dataset was compared with the reference; nothing is written.
+
+    Args:
+        out: the dataset.
+        reference: what the model was trained on: a place as `open_pairs` takes it.
+        holdout: records of the same kind that it was not trained on.
+        image_column: of Parquet.
+        report_column: of Parquet; empty for images alone.
+        named: whether an error names the files of rows beside their numbers; they are often people's names.
 
     Raises:
         StoreError: the folder holds no finished dataset.
@@ -59,10 +81,10 @@ def assess(
     store = store_at(out)
     finish_pending(store, "privacy")
     dataset, manifest = open_dataset(store), read_manifest(store)
-    records, warnings = _read(open_pairs(reference, image_column, report_column))
+    records, warnings = _read(open_pairs(reference, image_column, report_column), named=named)
     held: list[GivenPair] = []
     if holdout is not None:
-        held, about_holdout = _read(open_pairs(holdout, image_column, report_column))
+        held, about_holdout = _read(open_pairs(holdout, image_column, report_column), named=named)
         warnings += about_holdout
     known = known_ngrams(record.report for record in records if record.report)
     against = Reference(record.pixels for record in records)
@@ -106,7 +128,7 @@ def _expected(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield f"the {side}s of this dataset were given, not generated: to find them in a reference is no leak"
 
 
-def _read(pairs: ParquetPairs | FilePairs) -> tuple[list[GivenPair], tuple[str, ...]]:
+def _read(pairs: ParquetPairs | FilePairs, *, named: bool = False) -> tuple[list[GivenPair], tuple[str, ...]]:
     """Every record of a reference or holdout, and what to know of it.
 
     Raises:
@@ -123,16 +145,28 @@ def _read(pairs: ParquetPairs | FilePairs) -> tuple[list[GivenPair], tuple[str, 
         more = f"; and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
         raise InputError(
             f"{pairs.place}: {len(unreadable)} of {len(pairs)} records cannot be read, and a copy of one would not be "
-            f"seen: {'; '.join(row.reason for row in unreadable[:_NAMED])}{more}. Mend them, or take them away."
+            f"seen: {'; '.join(_told(pairs, row, named) for row in unreadable[:_NAMED])}{more}. Mend them, or "
+            "take them away."
         )
     if not records:
         raise InputError(f"{pairs.place}: holds no record, so there is nothing to compare with")
     if not pairs.left_out:
         return records, ()
     # Files may be named after patients, and the result is published with the dataset, so it says which kinds they are.
-    kinds = Counter(path.suffix.lower() or "without suffix" for path in pairs.left_out)
+    kinds = Counter(map(_kind, pairs.left_out))
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     return records, (f"{len(pairs.left_out)} files beside the {len(records)} records were not compared: {listed}",)
+
+
+def _told(pairs: ParquetPairs | FilePairs, row: Unreadable, named: bool) -> str:
+    """Why a row cannot be read, and what it is called where that is asked for."""
+    return f"{row.reason} ({shown(pairs.named(row.row), 4096)})" if named else row.reason
+
+
+def _kind(path: Path) -> str:
+    """What kind of file a suffix says; unknown suffixes may be parts of names."""
+    suffix = path.suffix.lower()
+    return "without suffix" if not suffix else suffix if suffix in _SUFFIXES else "of other kinds"
 
 
 def _apart(

@@ -35,6 +35,10 @@ SpecFile = Annotated[
     Path, typer.Argument(metavar="SPEC", help="job file, e.g. jobs/quickstart.yaml; or a bundled job, e.g. quickstart")
 ]
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="output folder of a generate job, or s3://bucket/prefix")]
+ShowInputs = Annotated[
+    bool,
+    typer.Option("--show-inputs", help="show here, and nowhere else, which file each row is that a message numbers"),
+]
 Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="replaces output.dir of the job file")]
 
 
@@ -61,15 +65,20 @@ def plan(
     metadata: Annotated[
         bool, typer.Option("--metadata", help="one line of JSON for `ray job submit --metadata-json`")
     ] = False,
+    show_inputs: ShowInputs = False,
 ) -> None:
     """Say what a job will make and what that costs; write nothing."""
+    from medim_forge.generator.cli.inputs import naming, with_names
     from medim_forge.generator.cli.text import metadata_text, plan_text, settings_text
 
     job = load_spec(spec, out)
     if metadata:
         print(metadata_text(job))
-        return
-    print(plan_text(job) if isinstance(job, GenerateSpec) else settings_text(job))
+    elif isinstance(job, GenerateSpec):
+        with naming(job, show_inputs):
+            print(with_names(job, plan_text(job), show_inputs))
+    else:
+        print(settings_text(job))
 
 
 @app.command()
@@ -77,16 +86,18 @@ def preview(
     spec: SpecFile,
     pairs: Annotated[int, typer.Option(min=1, max=1000, help="how many pairs")] = 8,
     out: Out = None,
+    show_inputs: ShowInputs = False,
 ) -> None:
     """Make a handful of pairs here and a contact sheet; measure what the whole job costs."""
+    from medim_forge.generator.cli.inputs import naming
     from medim_forge.generator.cli.progress import shown
     from medim_forge.generator.cli.text import preview_text
     from medim_forge.generator.generate.preview import make_preview
 
     job = generate_job(load_spec(spec, out), "preview")
     refuse_lost_output(job)
-    with shown(f"preview of {job.name}") as on_event:
-        found = make_preview(job, pairs, on_event)
+    with shown(f"preview of {job.name}") as on_event, naming(job, show_inputs, on_event) as told:
+        found = make_preview(job, pairs, told)
     print(preview_text(job, found))
 
 
@@ -95,6 +106,7 @@ def run(
     spec: SpecFile,
     local: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
     out: Out = None,
+    show_inputs: ShowInputs = False,
 ) -> None:
     """Make what is missing: run it again after any interruption and it continues."""
     from medim_forge.generator.cli.progress import shown
@@ -103,12 +115,13 @@ def run(
     refuse_lost_output(job)
     match job:
         case GenerateSpec():
+            from medim_forge.generator.cli.inputs import lost_lines, naming
             from medim_forge.generator.cli.text import result_text
             from medim_forge.generator.generate import run_job
 
-            with shown(job.name) as on_event:
-                result = run_job(job, local=local, on_event=on_event)
-            print(result_text(result))
+            with shown(job.name) as on_event, naming(job, show_inputs, on_event) as told:
+                result = run_job(job, local=local, on_event=told)
+            print("\n".join([result_text(result), *(lost_lines(job, result.out) if show_inputs else [])]))
         case TrainSpec():
             if local:
                 raise SpecError(
@@ -212,12 +225,13 @@ def privacy(
     holdout: Annotated[str | None, typer.Option(help="records of the same kind that it was not trained on")] = None,
     image_column: Annotated[str, typer.Option(help="of Parquet")] = "image",
     report_column: Annotated[str, typer.Option(help="of Parquet")] = "report",
+    show_inputs: ShowInputs = False,
 ) -> None:
     """Compare a dataset with training data (Parquet, or a folder of images) and put the result into its card."""
     from medim_forge.generator.audit.privacy import assess, record_privacy
     from medim_forge.generator.cli.text import privacy_text
 
-    found = assess(folder, reference, holdout, image_column, report_column)
+    found = assess(folder, reference, holdout, image_column, report_column, named=show_inputs)
     record_privacy(folder, found)
     print(privacy_text(found))
 

@@ -11,7 +11,7 @@ from medim_forge.generator.corpus.pictures import CellPicture, DrawnPicture, Sav
 from medim_forge.generator.corpus.record import Record
 from medim_forge.generator.corpus.tables import lacking
 from medim_forge.generator.errors import InputError, SpecError
-from medim_forge.generator.inputs.parquet import Table, look_at
+from medim_forge.generator.inputs.parquet import Table, look_at_all
 from medim_forge.generator.inputs.places import find_tables
 from medim_forge.generator.phantoms import draw
 
@@ -40,7 +40,7 @@ class ParquetHolding:
         if not paths:
             raise SpecError(f"{layout.where}.path = {layout.source.path!r} names no Parquet file.")
         try:
-            self._tables = tuple(look_at(path) for path in paths)
+            self._tables = look_at_all(paths)
         except InputError as error:
             raise SpecError(f"{layout.where}.path: {error}") from error
         self._image = layout.columns.image or "image"

@@ -13,6 +13,7 @@ from medim_forge.generator.domains import DOMAINS
 from medim_forge.generator.finalise.tally import Acceptance, Tally, acceptance
 from medim_forge.generator.finalise.view import DataView
 from medim_forge.generator.finalise.warnings import warnings
+from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import quota_results
 from medim_forge.generator.selection import Calibration
@@ -47,6 +48,7 @@ def dataset_card(
         provenance=provenance,
         headline=headline(provenance),
         origins={"image": side(provenance.image), "report": side(provenance.report)},
+        kept_of_inputs=_kept_of_inputs(plan.spec),
         origin_tag=f"synthetic-{synthetic_sides(provenance)}s" if provenance.given else "synthetic",
         sampling=plan.spec.sampling,
         dicom=plan.spec.output.dicom,
@@ -68,6 +70,16 @@ def dataset_card(
         software=f"{SOFTWARE} {SOFTWARE_VERSION}",
         intended_use=INTENDED_USE,
     )
+
+
+def _kept_of_inputs(spec: GenerateSpec) -> list[str]:
+    """What the job keeps of its inputs beside their numbers and digests, in sentences: it may say who somebody is."""
+    names = getattr(spec.inputs, "keep_names", False)
+    columns = [f"`input_{name}`" for name in getattr(spec.inputs, "keep_columns", ())]
+    return [
+        *(["The column `source_name` holds the names of the inputs, which are often people's."] if names else []),
+        *([f"Of the inputs' own table there are {_cell(', '.join(columns))}, as they were given."] if columns else []),
+    ]
 
 
 def _asked(plan: Plan) -> dict[str, str]:

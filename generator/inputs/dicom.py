@@ -7,9 +7,12 @@ and MONOCHROME1 is inverted. Nothing of the file but its pixels is kept.
 from __future__ import annotations
 
 import io
+import logging
+import re
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -65,6 +68,9 @@ _DECODERS: Mapping[UID, str] = MappingProxyType(
 )
 # What these hold was lossy once, whatever the header says. JPEG 2000 and HTJ2K may hold either.
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+_YES_NO = ("YES", "NO")
+# What decoders say that repeats no value of the file: it ends early, or is too deep.
+_KNOWN = re.compile(r"bytes of pixel data is less than expected \(\d+ vs \d+ bytes\)|12-bit precision")
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _ALONE = threading.Lock()
 
@@ -78,10 +84,7 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
     Raises:
         InputError: it is no DICOM, holds no picture or several, or one that cannot be decoded; says which.
     """
-    # pydicom warns of what it finds odd in files that it can read; what it cannot read becomes an error here. Warnings
-    # and validation are settings of the process, which may read and write other shards meanwhile: one file at a time.
-    with _ALONE, warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")
+    with _quietly():
         try:
             dataset = _parsed(content)
             _check_picture(dataset)
@@ -91,7 +94,7 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
             raise  # running out of memory says nothing of the file
         except Exception as error:
             # Parsers meet damage in every way there is.
-            raise InputError(f"is damaged DICOM ({type(error).__name__}: {_brief(error)})") from error
+            raise InputError(f"is damaged DICOM ({type(error).__name__})") from error
 
 
 def read_header(content: bytes) -> GivenDicom:
@@ -100,23 +103,56 @@ def read_header(content: bytes) -> GivenDicom:
     Raises:
         InputError: it is no DICOM.
     """
-    with _ALONE, warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")
+    with _quietly():
         try:
             dataset = _parsed(content)
             return GivenDicom(
-                sop_class=str(dataset.get("SOPClassUID") or ""),
-                sop_instance=str(dataset.get("SOPInstanceUID") or ""),
-                burned_in=word(dataset, "BurnedInAnnotation"),
-                synthetic=word(dataset, "SyntheticData"),
-                identity_removed=word(dataset, "PatientIdentityRemoved"),
+                sop_class=_uid(dataset, "SOPClassUID"),
+                sop_instance=_uid(dataset, "SOPInstanceUID"),
+                burned_in=_one_of(_YES_NO, dataset, "BurnedInAnnotation"),
+                synthetic=_one_of(_YES_NO, dataset, "SyntheticData"),
+                identity_removed=_one_of(_YES_NO, dataset, "PatientIdentityRemoved"),
                 method=_text(dataset.get("DeidentificationMethod")),
-                lossy="01" if dataset.file_meta.TransferSyntaxUID in _LOSSY else word(dataset, "LossyImageCompression"),
+                lossy="01"
+                if dataset.file_meta.TransferSyntaxUID in _LOSSY
+                else _one_of(("00", "01"), dataset, "LossyImageCompression"),
             )
         except (InputError, MemoryError):
             raise  # running out of memory says nothing of the file
         except Exception as error:
-            raise InputError(f"is damaged DICOM ({type(error).__name__}: {_brief(error)})") from error
+            raise InputError(f"is damaged DICOM ({type(error).__name__})") from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Inside, pydicom warns of nothing: it repeats values of files that it can read; what it cannot is an error here.
+
+    Warnings, logs and validation are settings of the process, which may read and write other shards meanwhile: one
+    file at a time.
+    """
+    with _ALONE, warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        config.logger.addFilter(_nothing)
+        try:
+            yield
+        finally:
+            config.logger.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
+
+
+def _uid(dataset: Dataset, keyword: str) -> str:
+    """A UID; empty where there is none, or something else in its place."""
+    uid = UID(str(dataset.get(keyword) or ""))
+    return str(uid) if uid.is_valid else ""
+
+
+def _one_of(words: tuple[str, ...], dataset: Dataset, keyword: str) -> str:
+    """The word of an element that has few; empty where it has none of them."""
+    found = word(dataset, keyword)
+    return found if found in words else ""
 
 
 def _text(value: Any) -> str:
@@ -152,7 +188,7 @@ def _check_picture(dataset: Dataset) -> None:
     """
     if not any(name in dataset for name in _PIXELS):
         sop_class = dataset.get("SOPClassUID")
-        kind = UID(sop_class).name if sop_class else "DICOM object"
+        kind = _known_name(UID(str(sop_class)), "DICOM object of an unknown kind") if sop_class else "DICOM object"
         raise InputError(f"is a {kind} without pixels; give images")
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"):
         if dataset.get(keyword) in (None, ""):
@@ -163,10 +199,10 @@ def _check_picture(dataset: Dataset) -> None:
         raise InputError(f"holds {frames} frames; give a file per frame")
     sizes = int(dataset.Columns), int(dataset.Rows), int(dataset.SamplesPerPixel), frames
     if min(sizes) < 1:
-        raise InputError(f"is {dataset.Columns} x {dataset.Rows} pixels, which is no picture")
+        raise InputError(f"is {sizes[0]} x {sizes[1]} pixels, which is no picture")
     check_samples(*sizes)
-    if dataset.SamplesPerPixel not in (1, 3):
-        raise InputError(f"has {dataset.SamplesPerPixel} samples per pixel; 1 or 3 can be read")
+    if sizes[2] not in (1, 3):
+        raise InputError(f"has {sizes[2]} samples per pixel; 1 or 3 can be read")
 
 
 def _decoded(dataset: Dataset) -> NDArray[Any]:
@@ -177,14 +213,14 @@ def _decoded(dataset: Dataset) -> NDArray[Any]:
     """
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if syntax.is_compressed and not syntax.is_deflated and syntax not in _DECODERS:
-        raise InputError(f"is compressed as {syntax.name}, which cannot be decoded; store it uncompressed")
+        raise InputError(f"is compressed as {_known_name(syntax)}, which cannot be decoded; store it uncompressed")
     try:
         check_frame(dataset, syntax)
         return pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""), correct_unused_bits=False)
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        raise InputError(f"has pixels ({syntax.name}) that cannot be decoded: {_brief(error)}") from error
+        raise InputError(f"has pixels ({_known_name(syntax)}) that cannot be decoded: {_brief(error)}") from error
 
 
 def _little_endian(dataset: Dataset) -> bool:
@@ -205,5 +241,11 @@ def _stored(dataset: Dataset, decoded: NDArray[Any]) -> NDArray[Any]:
 
 
 def _brief(error: BaseException) -> str:
-    """The message on one line."""
-    return " ".join(str(error).split())[:300]
+    """What a decoder says; no more than its class where it may repeat values of the file."""
+    known = _KNOWN.search(" ".join(str(error).split()))
+    return known[0] if known else type(error).__name__
+
+
+def _known_name(uid: UID, unknown: str = "an unknown syntax") -> str:
+    """What the standard calls a class or a syntax; what it does not know is not repeated."""
+    return uid.name if uid.keyword else unknown

@@ -13,6 +13,8 @@ from medim_forge.generator.errors import InputError
 from medim_forge.generator.inputs.dicom_values import number, numbers, table, word
 
 Levels = NDArray[np.float64]
+# Words of the standard that messages may repeat; any other may be somebody's.
+_UNSHOWN = ("HSV", "ARGB", "CMYK")
 _COLOURS = ("Red", "Green", "Blue")
 # What the functional groups of an enhanced image hold that older objects have at their top.
 _GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
@@ -37,7 +39,8 @@ def shown(dataset: Dataset, stored: NDArray[Any], *, little_endian: bool) -> NDA
         inverted = kind == "MONOCHROME1" or word(dataset, "PresentationLUTShape") == "INVERSE"
         return _to_bytes(1.0 - levels if inverted else levels)
     if kind != "RGB" and not kind.startswith("YBR_"):
-        raise InputError(f"has photometric interpretation {kind}, which is not known")
+        named = f" {kind}, which cannot be shown" if kind in _UNSHOWN else " that is not known"
+        raise InputError(f"has photometric interpretation{named}")
     return _to_bytes(stored / (2.0 ** _bits(dataset, stored) - 1))
 
 
@@ -112,7 +115,7 @@ def _windowed(values: Levels, centre: float, width: float, function: str) -> Lev
     if function == "SIGMOID":
         return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700, 700))))
     if function not in ("LINEAR", "LINEAR_EXACT"):
-        raise InputError(f"has VOI LUT Function {function}, which is not known")
+        raise InputError("has a VOI LUT Function that is not known")
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     if width <= 0:

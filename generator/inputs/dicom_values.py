@@ -78,7 +78,7 @@ def table(dataset: Dataset, prefix: str, *, little_endian: bool, signed: bool) -
     """
     descriptor = [int(value) for value in numbers(dataset, f"{prefix}Descriptor") if value is not None]
     if len(descriptor) != 3 or not 1 <= descriptor[2] <= 16:
-        raise InputError(f"has a lookup table whose descriptor is {descriptor}; it needs entries, first value and bits")
+        raise InputError("has a lookup table whose descriptor is none; it needs entries, first value and bits")
     count, first, bits = descriptor[0] % 2**16 or 2**16, descriptor[1] % 2**16, descriptor[2]
     entries = _entries(dataset[f"{prefix}Data"].value, count, bits, little_endian=little_endian)
     if not entries.size:

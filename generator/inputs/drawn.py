@@ -44,6 +44,10 @@ class PhantomRows:
         """Nobody's: the digest is of the drawing."""
         return GivenSource(sha256=sha256_hex(self.image(row)))
 
+    def named(self, row: int) -> str:
+        """The number of the row: nobody has given it a name."""
+        return f"phantom {row}"
+
     def report(self, row: int) -> str:
         """The report of the row's phantom."""
         return self._drawn(row).report

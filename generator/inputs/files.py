@@ -18,6 +18,7 @@ from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image, encode_image
 from medim_forge.generator.inputs.places import ImageKind, is_dicom, report_file
 from medim_forge.generator.origins import GivenDicom, GivenSource
+from medim_forge.generator.tracing import why, wordless
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class FilePairs:
         """Every row in order, one in memory at a time."""
         for row in range(len(self)):
             try:
-                yield GivenPair(row=row, pixels=self.pixels(row), report=_report(self.files[row]))
+                yield GivenPair(row=row, pixels=self.pixels(row), report=_report(row, self.files[row]))
             except InputError as error:
                 yield Unreadable(row=row, reason=str(error))
 
@@ -54,33 +55,33 @@ class FilePairs:
         """The row's encoded image, known to decode: the file itself, or a PNG of what a DICOM file shows.
 
         Raises:
-            InputError: it cannot be read; names the file.
+            InputError: it cannot be read; names the row.
         """
         path = self._file(row)
-        content = _content(path)
-        with _naming(path):
+        content = _content(row, path)
+        with _naming(row):
             return encode_image(_shown(content)) if self._is_dicom(path) else check_image(content)
 
     def pixels(self, row: int) -> NDArray[np.uint8]:
         """The row's image: uint8 [H, W] or [H, W, 3].
 
         Raises:
-            InputError: it cannot be read; names the file.
+            InputError: it cannot be read; names the row.
         """
         path = self._file(row)
-        content = _content(path)
-        with _naming(path):
+        content = _content(row, path)
+        with _naming(row):
             return _shown(content) if self._is_dicom(path) else np.asarray(decode_image(content))
 
     def source(self, row: int) -> GivenSource:
         """Where the row comes from: the digest of the file, its name if names are kept, what its DICOM header says.
 
         Raises:
-            InputError: it cannot be read; names the file.
+            InputError: it cannot be read; names the row.
         """
         path = self._file(row)
-        content = _content(path)
-        with _naming(path):
+        content = _content(row, path)
+        with _naming(row):
             header = _header(content) if self._is_dicom(path) else None
         return GivenSource(sha256=sha256_hex(content), name=self._name(path) if self.keep_names else None, dicom=header)
 
@@ -88,13 +89,20 @@ class FilePairs:
         """The report beside the row's image.
 
         Raises:
-            InputError: there is none, or it is not UTF-8 text; names the file.
+            InputError: there is none, or it is not UTF-8 text; names the row.
         """
         path = self._file(row)
-        report = _report(path)
+        report = _report(row, path)
         if report is None:
-            raise InputError(f"{path} has no report beside it. Write it to {report_file(path)}.")
+            raise InputError(
+                f"row {row} has no report beside its image. Write it to a file of the same name that ends in "
+                f"{report_file(path).suffix}."
+            )
         return report
+
+    def named(self, row: int) -> str:
+        """The path of the row's file, for the one who looks; everything else names rows by their number."""
+        return str(self._file(row))
 
     def _file(self, row: int) -> Path:
         """The path of the row's file.
@@ -115,21 +123,21 @@ class FilePairs:
         return self.kind == "dicom" or (self.kind == "either" and is_dicom(path))
 
 
-def _content(path: Path, most: int = LARGEST_IMAGE, what: str = "an image") -> bytes:
-    """The bytes of a file.
+def _content(row: int, path: Path, most: int = LARGEST_IMAGE, what: str = "an image") -> bytes:
+    """The bytes of a file of a row.
 
     Raises:
         InputError: it cannot be read, or is larger than it may be.
     """
     try:
-        with _naming(path):
+        with _naming(row):
             check_bytes(path.stat().st_size, most, what)
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}). Mend the file.") from error
+        raise InputError(f"row {row} cannot be read ({why(error)}). Mend {what} there.") from wordless(error)
 
 
-def _report(image: Path) -> str | None:
+def _report(row: int, image: Path) -> str | None:
     """The report beside an image; None where there is none.
 
     Raises:
@@ -139,9 +147,11 @@ def _report(image: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        return _content(path, LARGEST_REPORT, "a report").decode("utf-8-sig").strip() or None
+        return _content(row, path, LARGEST_REPORT, "a report").decode("utf-8-sig").strip() or None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text (byte {error.start}). Store it as UTF-8.") from error
+        raise InputError(
+            f"row {row} has a report that is no UTF-8 text (byte {error.start}). Store it as UTF-8."
+        ) from wordless(error)
 
 
 def _header(content: bytes) -> GivenDicom:
@@ -152,12 +162,12 @@ def _header(content: bytes) -> GivenDicom:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """What is wrong with an image is said of its file."""
+def _naming(row: int) -> Iterator[None]:
+    """What is wrong with an image is said of its row, because files are named by people's names."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path} {error}") from error
+        raise InputError(f"row {row} {error}") from wordless(error)
 
 
 def _shown(content: bytes) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ class Unreadable:
 
     Attributes:
         row: number of the pair in its place, from 0.
-        reason: what is wrong; it names the row or the file.
+        reason: what is wrong; it names the row.
     """
 
     row: int
@@ -54,19 +54,22 @@ class GivenRows(Protocol):
         """The row's encoded image (PNG, JPEG, ...), known to decode.
 
         Raises:
-            InputError: there is none, or it does not decode; names the row or the file.
+            InputError: there is none, or it does not decode; names the row.
         """
 
     def source(self, row: int) -> GivenSource:
         """Where the row comes from; its digest is of the image where the job takes images, else of the report.
 
         Raises:
-            InputError: it cannot be read; names the row or the file.
+            InputError: it cannot be read; names the row.
         """
+
+    def named(self, row: int) -> str:
+        """What the row is called where it lies, for the one who looks; everything else names rows by their number."""
 
     def report(self, row: int) -> str:
         """The row's report without white space around it.
 
         Raises:
-            InputError: there is none, or it cannot be read; names the row or the file.
+            InputError: there is none, or it cannot be read; names the row.
         """

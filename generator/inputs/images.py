@@ -52,7 +52,7 @@ def decode_image(content: bytes, mode: Literal["L", "RGB"] | None = None) -> Ima
     try:
         return image.convert(mode or ("L" if image.mode in ("1", "L", "LA") else "RGB"))
     except ValueError as error:
-        raise InputError(f"has pixels of mode {image.mode}, which cannot be shown ({error}). Give RGB.") from error
+        raise InputError(f"has pixels of mode {image.mode}, which cannot be shown. Give RGB.") from error
 
 
 def encode_image(pixels: NDArray[np.uint8]) -> bytes:
@@ -137,10 +137,16 @@ def _opened(content: bytes) -> Image.Image:
         raise InputError(f"cannot be decoded: it is none of {', '.join(FORMATS)}") from error
     except Exception as error:
         # Decoders meet damage in every way there is.
-        raise InputError(f"cannot be decoded ({type(error).__name__}: {error}). Give a PNG or JPEG.") from error
+        raise InputError(f"cannot be decoded ({_why(error)}). Give a PNG or JPEG.") from error
     if pages != 1:
         raise InputError(f"holds {pages} pages; give a file per page")
     return image
+
+
+def _why(error: Exception) -> str:
+    """What a decoder says, unless it repeats bytes of the image, which stand in quotation marks."""
+    text = " ".join(str(error).split())
+    return type(error).__name__ if not text or "'" in text or '"' in text else f"{type(error).__name__}: {text}"
 
 
 def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from medim_forge.generator.errors import InputError, SpecError, is_environment
 from medim_forge.generator.inputs.drawn import PhantomRows
 from medim_forge.generator.inputs.files import FilePairs
 from medim_forge.generator.inputs.given import GivenRows
-from medim_forge.generator.inputs.parquet import ParquetPairs, look_at
+from medim_forge.generator.inputs.parquet import ParquetPairs, look_at_all
 from medim_forge.generator.inputs.places import PICTURES, digests, find_images, find_tables
 from medim_forge.generator.inputs.planned import check_content, check_listing
 from medim_forge.generator.inputs.words import vocabulary_sha256
@@ -18,7 +18,7 @@ from medim_forge.generator.jobspec.inputs import ParquetInputs, PhantomInputs
 from medim_forge.generator.origins import GivenSource
 from medim_forge.generator.phantoms import read_findings
 from medim_forge.generator.records import PairRequest, Quarantined, Shard, Task
-from medim_forge.generator.tracing import one_line, portable_traceback
+from medim_forge.generator.tracing import one_line, portable_traceback, wordless, wordless_causes
 from medim_forge.model.quoting import quoted, shown
 
 
@@ -74,6 +74,28 @@ def load_inputs(
     """
     if spec.inputs is None:
         return shard, []
+    with wordless_causes():
+        return _loaded(spec, shard, planned)
+
+
+def names_of_rows(spec: GenerateSpec, wanted: Iterable[int]) -> dict[int, str]:
+    """What rows of the inputs are called where they lie, for the one who looks; those that are not there are left out.
+
+    Args:
+        spec: the job.
+        wanted: row numbers.
+
+    Raises:
+        SpecError: the inputs are not there.
+    """
+    if spec.inputs is None or isinstance(spec.inputs, PhantomInputs):
+        return {}
+    rows = _open(spec)
+    return {row: rows.named(row) for row in sorted(set(wanted)) if row < len(rows)}
+
+
+def _loaded(spec: GenerateSpec, shard: Shard, planned: Mapping[str, str] | None) -> tuple[Shard, list[Quarantined]]:
+    """What `load_inputs` gives of a job with inputs."""
     rows = _open(spec)
     held = rows if isinstance(rows, FilePairs) and planned is not None else None
     if held is not None and planned is not None:
@@ -88,7 +110,7 @@ def load_inputs(
         except InputError as error:
             if is_environment(error):
                 raise
-            full = portable_traceback(error)
+            full = portable_traceback(wordless(error))
             traced = replace(request, given=_source(rows, request))
             _compare(held, traced, planned)
             unreadable.append(Quarantined(request=traced, error=one_line(error), traceback=full, stage="input"))
@@ -172,7 +194,7 @@ def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs
     if not paths:
         raise SpecError(f"{where} names no Parquet file. Give a file, folder or glob.")
     try:
-        tables = tuple(look_at(path) for path in paths)
+        tables = look_at_all(paths)
     except InputError as error:
         raise SpecError(f"{where}: {error}") from error
     key = "report_column" if task == "report_to_image" else "image_column"
@@ -189,14 +211,15 @@ def _open_tables(inputs: ParquetInputs, task: Task, source: str) -> ParquetPairs
     for key_of, name in ((key, getattr(inputs, key)), *(("keep_columns", kept) for kept in inputs.keep_columns)):
         lacking = rows.lacking(name)
         if lacking is not None:
-            listed = shown(", ".join(lacking.columns), 400)
+            listed = shown(", ".join(tables[lacking].columns), 400)
             named = f"inputs.{key_of} = {quoted(name)}"
-            raise SpecError(f"{source}: {named} is not a column of {shown(lacking.path)}. It has: {listed}.")
-        if twice := next((table for table in tables if table.columns.count(name) > 1), None):
-            raise SpecError(
-                f"{source}: inputs.{key_of} = {quoted(name)} names several columns of {shown(twice.path)}. Give each a "
-                "name of its own."
-            )
+            raise SpecError(f"{source}: {named} is not a column of table {lacking}. It has: {listed}.")
+        for number, table in enumerate(tables):
+            if table.columns.count(name) > 1:
+                raise SpecError(
+                    f"{source}: inputs.{key_of} = {quoted(name)} names several columns of table {number}. Give each a "
+                    "name of its own."
+                )
     if task == "image_to_report" and inputs.image_column in inputs.keep_columns:
         raise SpecError(
             f"{source}: inputs.keep_columns takes columns as text, and {inputs.image_column!r} holds images. "

@@ -15,11 +15,15 @@ and read single rows of the same `ParquetPairs` and `FilePairs`; see `medim_forg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.inputs.files import FilePairs
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
-from medim_forge.generator.inputs.parquet import ParquetPairs, look_at
+from medim_forge.generator.inputs.parquet import ParquetPairs, Table, look_at_all
 from medim_forge.generator.inputs.places import find_images, find_tables
+from medim_forge.model.quoting import quoted, shown
 
 __all__ = ["FilePairs", "GivenPair", "ParquetPairs", "Unreadable", "open_pairs"]
 
@@ -46,13 +50,20 @@ def open_pairs(place: str, image_column: str = "image", report_column: str = "re
         return FilePairs(place=place, kind="either", files=found.images, left_out=found.left_out)
     pairs = ParquetPairs(
         place=place,
-        tables=tuple(look_at(path) for path in tables),
+        tables=_looked_at(place, tables),
         image_column=image_column,
         report_column=report_column,
         left_out=tuple(path for path in found.images if path not in tables),
     )
     _check_columns(pairs)
     return pairs
+
+
+def _looked_at(place: str, paths: Sequence[Path]) -> tuple[Table, ...]:
+    try:
+        return look_at_all(paths)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
 
 
 def _check_columns(pairs: ParquetPairs) -> None:
@@ -68,5 +79,7 @@ def _check_columns(pairs: ParquetPairs) -> None:
     for column in filter(None, mend):
         lacking = pairs.lacking(column)
         if lacking is not None:
-            listed = ", ".join(lacking.columns)
-            raise InputError(f"{lacking.path}: has no column {column!r}; it has {listed}. {mend[column]}.")
+            listed = shown(", ".join(pairs.tables[lacking].columns), 400)
+            raise InputError(
+                f"{pairs.place}: table {lacking} has no column {quoted(column)}; it has {listed}. {mend[column]}."
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -18,6 +18,7 @@ from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
 from medim_forge.generator.inputs.row_groups import BATCH, ColumnReader
 from medim_forge.generator.origins import GivenSource
+from medim_forge.generator.tracing import why, wordless
 from medim_forge.model.quoting import shown
 
 
@@ -78,9 +79,9 @@ class ParquetPairs:
         """Every row in order, `BATCH` of them in memory at a time."""
         return islice(self._all(), len(self))
 
-    def lacking(self, column: str) -> Table | None:
-        """The first table that has no such column; None where all have it."""
-        return next((table for table in self.tables if column not in table.columns), None)
+    def lacking(self, column: str) -> int | None:
+        """The number of the first table that has no such column; None where all have it."""
+        return next((number for number, table in enumerate(self.tables) if column not in table.columns), None)
 
     def image(self, row: int) -> bytes:
         """The row's encoded image, known to decode.
@@ -92,7 +93,7 @@ class ParquetPairs:
         try:
             return check_image(content)
         except InputError as error:
-            raise InputError(f"{self._cell(row, self.image_column)} {error}") from error
+            raise InputError(f"{_cell(row, self.image_column)} {error}") from error
 
     def source(self, row: int) -> GivenSource:
         """Where the row comes from: the digest of its image or report, and what of the table is kept.
@@ -119,6 +120,19 @@ class ParquetPairs:
             raise self._no_report(row, value)
         return report
 
+    def named(self, row: int) -> str:
+        """The table of a row and its number there, for the one who looks; everything else names rows by their number.
+
+        Raises:
+            EnvironmentFault: there is no such row.
+        """
+        start = 0
+        for table in self.tables:
+            if row < start + sum(table.groups):
+                return f"{shown(table.path)}, row {row - start} of it"
+            start += sum(table.groups)
+        raise EnvironmentFault(f"row {row} is beyond the inputs, which have {start} rows. Were the files changed?")
+
     def _all(self) -> Iterator[GivenPair | Unreadable]:
         """Every row of the tables in order, whatever the limit; a damaged row group is unreadable from there on."""
         import pyarrow
@@ -135,7 +149,7 @@ class ParquetPairs:
                             yield self._pair(row, values)
                             row += 1
             except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
-                yield from (Unreadable(row=lost, reason=_damaged(lost, table, error)) for lost in range(row, end))
+                yield from (Unreadable(row=lost, reason=_damaged(lost, error)) for lost in range(row, end))
             row = end
 
     def _groups(self) -> Iterator[tuple[Table, int]]:
@@ -151,7 +165,7 @@ class ParquetPairs:
         try:
             return GivenPair(row=row, pixels=np.asarray(decode_image(content)), report=report)
         except InputError as error:
-            return Unreadable(row=row, reason=f"{self._cell(row, self.image_column)} {error}")
+            return Unreadable(row=row, reason=f"{_cell(row, self.image_column)} {error}")
 
     def _value(self, row: int, column: str) -> Any:
         """The row's value as a Python object.
@@ -168,7 +182,7 @@ class ParquetPairs:
                 try:
                     return _reader(table, group, column).value(row - start)
                 except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
-                    raise InputError(_damaged(row, table, error)) from error
+                    raise InputError(_damaged(row, error)) from wordless(error)
             start = end
         raise EnvironmentFault(f"row {row} is beyond the inputs, which have {start} rows. Were the files changed?")
 
@@ -181,7 +195,7 @@ class ParquetPairs:
         content = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(content, bytes) or not content:
             raise InputError(
-                f"{self._cell(row, self.image_column)} holds no image bytes, but {type(content).__name__}. "
+                f"{_cell(row, self.image_column)} holds no image bytes, but {type(content).__name__}. "
                 "Embed the encoded image there."
             )
         return content
@@ -196,7 +210,7 @@ class ParquetPairs:
             return None
         if isinstance(value, str | bytes) and len(value) > LARGEST_REPORT:
             raise InputError(
-                f"{self._cell(row, self.report_column)} holds {len(value):,} characters, and a report may have "
+                f"{_cell(row, self.report_column)} holds {len(value):,} characters, and a report may have "
                 f"{LARGEST_REPORT:,}. Give a smaller one."
             )
         if isinstance(value, bytes):
@@ -204,43 +218,65 @@ class ParquetPairs:
                 value = value.decode("utf-8-sig")
             except UnicodeDecodeError as error:
                 raise InputError(
-                    f"{self._cell(row, self.report_column)} is no UTF-8 text (byte {error.start}). Store it as UTF-8."
-                ) from error
+                    f"{_cell(row, self.report_column)} is no UTF-8 text (byte {error.start}). Store it as UTF-8."
+                ) from wordless(error)
         if not isinstance(value, str):
             raise self._no_report(row, value)
         return value.strip() or None
 
     def _no_report(self, row: int, value: object) -> InputError:
-        return InputError(f"{self._cell(row, self.report_column)} holds no report, but {value!r:.80}. Give text.")
-
-    def _cell(self, row: int, column: str) -> str:
-        """What messages call a cell."""
-        return f"row {row} of {shown(self.place)}, column {shown(column)},"
+        kind = "nothing" if value is None or isinstance(value, str) else type(value).__name__
+        return InputError(f"{_cell(row, self.report_column)} holds no report, but {kind}. Give text.")
 
 
 def look_at(path: Path) -> Table:
     """What a Parquet file says about itself.
 
     Raises:
-        InputError: it is not Parquet.
+        InputError: it is not Parquet; the message goes on from what the file is called.
     """
     return _look(path, path.stat().st_mtime_ns)
 
 
-def _damaged(row: int, table: Table, error: Exception) -> str:
-    return f"row {row} of {shown(table.path)} cannot be read ({said(error)}). Repair the file."
+def look_at_all(paths: Sequence[Path]) -> tuple[Table, ...]:
+    """What the Parquet files of a place say about themselves.
+
+    Raises:
+        InputError: one is not Parquet; it is named by its number in the order of their names.
+    """
+    tables = []
+    for number, path in enumerate(paths):
+        try:
+            tables.append(look_at(path))
+        except InputError as error:
+            raise InputError(f"table {number} {error}") from wordless(error)
+    return tuple(tables)
+
+
+def _cell(row: int, column: str) -> str:
+    """What messages call a cell."""
+    return f"row {row}, column {shown(column)},"
+
+
+def _damaged(row: int, error: Exception) -> str:
+    return f"row {row} cannot be read ({said(error)}). Repair its file."
 
 
 def said(error: Exception) -> str:
-    """What a library says of a damaged file, without words that only its authors know."""
+    """What a library says of a damaged file, without words that only its authors know or that name files and values."""
+    import pyarrow
+
     if isinstance(error, UnicodeDecodeError):
         return f"text that is not UTF-8, at byte {error.start}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError) and error.errno is not None:
+        return why(error)
     text = str(error).strip()
     if "thrift" in text or "Exception" in text:
         return "its description of itself is damaged"
-    return shown(text.splitlines()[0] if text else type(error).__name__)
+    # Quotation marks and slashes stand around names of files and values.
+    if not text or not isinstance(error, pyarrow.ArrowException) or any(mark in text for mark in "'\"/"):
+        return type(error).__name__
+    return shown(text.splitlines()[0])
 
 
 @lru_cache(maxsize=4096)
@@ -253,7 +289,7 @@ def _look(path: Path, changed_ns: int) -> Table:
         metadata = pq.read_metadata(path)
         names = tuple(metadata.schema.to_arrow_schema().names)
     except (OSError, pyarrow.ArrowException, ValueError) as error:
-        raise InputError(f"{shown(path)} is not Parquet ({said(error)}). Give Parquet files.") from error
+        raise InputError(f"is not Parquet ({said(error)}). Give Parquet files.") from wordless(error)
     return Table(
         path=path,
         changed_ns=changed_ns,

@@ -11,6 +11,7 @@ from typing import Literal
 
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.files import file_record
+from medim_forge.generator.tracing import why, wordless
 
 # What the images of a place are: pictures, DICOM, or a mixture in which every file is looked at.
 ImageKind = Literal["images", "dicom", "either"]
@@ -79,7 +80,9 @@ def is_dicom(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}). Mend the file.") from error
+        raise InputError(
+            f"a file cannot be read ({why(error)}), so whether it is DICOM is not known. Mend it, or take it away."
+        ) from wordless(error)
 
 
 def digests(paths: Sequence[Path]) -> dict[str, str]:
@@ -114,7 +117,7 @@ def _matching(pattern: Path) -> Iterator[Path]:
     try:
         found = [path for path in anchor.glob("/".join(map(_searched, relative.parts))) if path.is_file()]
     except OSError as error:
-        raise InputError(f"cannot be searched ({error.strerror}). Give a file, folder or glob.") from error
+        raise InputError(f"cannot be searched ({why(error)}). Give a file, folder or glob.") from wordless(error)
     except (ValueError, NotImplementedError) as error:
         raise InputError("is no path with wildcards. Give a file, folder or glob.") from error
     return iter(found) if pattern.name.startswith(".") else _shown(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from medim_forge.generator.errors import InputError, RowError
 from medim_forge.generator.inputs.images import image_size, read_image
 from medim_forge.generator.records import Pair, PairRequest
+from medim_forge.generator.tracing import wordless
 from medim_forge.model.layout import LayoutError
 from medim_forge.model.medim import Given, Made, Medim
 from medim_forge.model.text import TextError
@@ -40,7 +41,10 @@ def given_row(request: PairRequest, model: Medim, *, official: bool) -> Given:
             model.report_ids(text, whole=given.report is not None, official=official)
         model.conditioned([given])
     except (InputError, TextError, LayoutError) as error:
-        raise RowError(request.pair_id, str(error)) from error
+        # A given report may be about somebody; the words of a prompt stand in the job file.
+        if isinstance(error, TextError) and request.given_report is not None:
+            raise RowError(request.pair_id, error.plain) from wordless(error)
+        raise RowError(request.pair_id, str(error)) from wordless(error)
     return given
 
 

@@ -143,8 +143,13 @@ def test_what_cannot_be_read_is_counted_and_named_and_nothing_is_compared(tmp_pa
     Image.fromarray(draw("chest_xray", 1).image).save(folder / "a.png")
     for number in range(12):
         (folder / f"b{number:02}.png").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"12 of 13 records cannot be read.*b00\.png cannot be decoded.*; and 2 more"):
+    with pytest.raises(
+        InputError, match=r"12 of 13 records cannot be read.*row 1 cannot be decoded.*; and 2 more"
+    ) as found:
         assess(tmp_path / "out", str(folder), None, "image", "report")
+    assert "b00.png" not in str(found.value)
+    with pytest.raises(InputError, match=r"row 1 cannot be decoded[^;]* \(.*b00\.png\)"):
+        assess(tmp_path / "out", str(folder), None, "image", "report", named=True)
 
 
 def test_what_is_no_record_is_counted_by_kind_and_not_named(tmp_path):

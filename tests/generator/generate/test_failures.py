@@ -34,7 +34,7 @@ def test_a_job_most_of_whose_rows_fail_stops_early_and_names_the_error(tmp_path)
         run(spec)
     message = str(caught.value)
     assert "compute.max_failed_share = 0.5" in message
-    assert "The most frequent errors: 24 x InputError: row 1 of" in message
+    assert "The most frequent errors: 24 x InputError: row 1, column image, " in message
     assert "first in shards 0, 1, 2, 3" in message
     store = store_at(spec.output.dir)
     assert len(list(store.committed())) == 4

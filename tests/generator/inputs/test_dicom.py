@@ -115,7 +115,7 @@ def test_of_several_windows_the_first_counts():
 
 
 def test_an_unknown_window_function_is_refused():
-    with pytest.raises(InputError, match="VOI LUT Function CUBIC"):
+    with pytest.raises(InputError, match="VOI LUT Function that is not known"):
         read_dicom(dicom(RAMP8, WindowCenter=5, WindowWidth=9, VOILUTFunction="CUBIC"))
 
 

@@ -1,4 +1,4 @@
-"""Given images in files: a folder of DICOM or pictures, row by row, and broken files quarantined by name."""
+"""Given images in files: a folder of DICOM or pictures, row by row, and broken files quarantined by row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import InputError, SpecError, is_environment
 from medim_forge.generator.inputs.dicom import read_dicom
-from medim_forge.generator.inputs.load import load_inputs
+from medim_forge.generator.inputs.load import load_inputs, names_of_rows
 from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan.plan import make_plan, plan_record
@@ -74,14 +74,16 @@ def test_a_folder_is_read_file_by_file_in_order_of_its_paths(given, folder):
     assert len(bad) == len(BROKEN)
 
 
-def test_a_broken_file_is_quarantined_with_its_path_and_reason(given, folder):
-    _, bad = loaded(given("dicom", folder))
-    errors = {row.error for row in bad}
+def test_a_broken_file_is_quarantined_with_its_row_and_reason_and_its_name_is_shown_to_those_who_ask(given, folder):
+    job = given("dicom", folder)
+    _, bad = loaded(job)
     assert {row.stage for row in bad} == {"input"}
     for name, words in zip(BROKEN, ("8130 vs 8192 bytes", "RT Plan Storage without pixels", "2 frames"), strict=True):
-        (error,) = (error for error in errors if name.removesuffix(".dcm") in error)
-        assert error.startswith(f"InputError: {folder}")
-        assert words in error
+        path = next(path for path in folder.rglob("*_*") if name.removesuffix(".dcm") in path.name)
+        (row,) = (row for row in bad if words in row.error)
+        assert row.error.startswith(f"InputError: row {row.request.source_row} ")
+        assert path.name not in row.error + row.traceback
+        assert names_of_rows(job, [row.request.source_row, 99]) == {row.request.source_row: str(path)}
 
 
 def test_one_file_a_glob_and_a_limit_name_what_they_say(given, folder):
@@ -134,14 +136,14 @@ def test_a_folder_of_pictures_leaves_other_files_alone(given, tmp_path):
     assert [request.source_row for request in requests] == [0, 1]
     assert np.array_equal(pixels(requests[0]), draw("chest_xray", 1).image)
     [row] = bad
-    assert f"{folder / 'c.png'} cannot be decoded" in row.error
+    assert "row 2 cannot be decoded" in row.error
 
 
 def test_a_file_that_vanished_is_an_error_of_the_environment_and_costs_no_row(given, folder):
     job = given("dicom", folder)
     plan = make_plan(job)
     (folder / "0_CT_small").unlink()
-    with pytest.raises(InputError, match=r"0_CT_small cannot be read .No such file or directory") as caught:
+    with pytest.raises(InputError, match=r"row 0 cannot be read .No such file or directory") as caught:
         load_inputs(job, plan.shard(0))
     assert is_environment(caught.value)
 
@@ -177,4 +179,4 @@ def test_reports_are_written_for_dicom_images_and_broken_ones_are_named(tmp_path
         assert (image.BurnedInAnnotation, image.SyntheticData, image.PatientIdentityRemoved) == ("NO", "YES", "YES")
         assert len(image.SourceImageSequence) == 1
     rejected = [row for path in out.glob("shards/*/_rejected.parquet") for row in pq.read_table(path).to_pylist()]
-    assert any("3.dcm is a Basic Text SR Storage without pixels" in (row["error"] or "") for row in rejected)
+    assert any("row 3 is a Basic Text SR Storage without pixels" in (row["error"] or "") for row in rejected)

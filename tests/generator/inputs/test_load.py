@@ -74,7 +74,7 @@ def test_unreadable_images_are_quarantined_and_the_rest_go_on(given):
     assert [row.request.pair_index for row in rows] == [1, 2, 3, 4]
     assert {row.stage for row in rows} == {"input"}
     assert all(row.error.startswith("InputError: row ") and "Traceback" in row.traceback for row in rows)
-    assert "row 1 of" in rows[0].error
+    assert "row 1, column image, " in rows[0].error
     assert "cannot be decoded" in rows[0].error
 
 

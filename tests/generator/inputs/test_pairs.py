@@ -51,7 +51,7 @@ def test_a_folder_mixes_pictures_and_dicom_with_reports_beside_them(tmp_path):
     first, second = pairs
     assert (first.row, first.report, second.row, second.report) == (0, "A report.", 1, None)
     assert pairs.report(0) == "A report."
-    with pytest.raises(InputError, match=r"no_suffix has no report beside it. Write it to .*no_suffix\.txt"):
+    with pytest.raises(InputError, match=r"row 1 has no report beside its image\. Write it to .* ends in \.txt"):
         pairs.report(1)
     assert np.array_equal(first.pixels, pair.image)
     assert np.array_equal(second.pixels, read_dicom(objects["image.dcm"]))
@@ -75,7 +75,7 @@ def test_rows_in_order_are_the_rows_by_number_across_tables_and_row_groups(tmp_p
     assert [pair.report for pair in pairs] == ["zero", "one", None, None, "four"]
     for pair in pairs:
         if pair.report is None:
-            with pytest.raises(InputError, match=f"row {pair.row} of .*, column report, holds no report"):
+            with pytest.raises(InputError, match=f"row {pair.row}, column report, holds no report"):
                 pairs.report(pair.row)
         else:
             assert pair.report == pairs.report(pair.row)
@@ -91,10 +91,10 @@ def test_a_row_that_cannot_be_read_keeps_its_number_and_says_why(tmp_path):
     rows = list(open_pairs(place, report_column=""))
     assert [type(row) for row in rows] == [GivenPair, Unreadable, Unreadable, Unreadable]
     reasons = [row.reason for row in rows[1:]]
-    assert [reason.split(", column image, ")[0] for reason in reasons] == [f"row {row} of {place}" for row in (1, 2, 3)]
+    assert [reason.split(", column image, ")[0] for reason in reasons] == ["row 1", "row 2", "row 3"]
     for reason, words in zip(reasons, ("cannot be decoded", "holds no image bytes", "holds 2 pages"), strict=True):
         assert words in reason
-    assert "column report, holds no report, but 1" in next(iter(open_pairs(place))).reason
+    assert "column report, holds no report, but int" in next(iter(open_pairs(place))).reason
 
 
 def test_a_damaged_row_group_costs_its_own_rows_alone(tmp_path):
@@ -106,13 +106,13 @@ def test_a_damaged_row_group_costs_its_own_rows_alone(tmp_path):
     place.write_bytes(content)
     rows = list(open_pairs(str(place), report_column=""))
     assert [row.row for row in rows] == [0, 1, 2, 3]
-    assert ["Repair the file" in row.reason for row in rows] == [True, True, False, False]
+    assert ["Repair its file" in row.reason for row in rows] == [True, True, False, False]
 
 
 def test_text_that_is_no_utf8_is_named(tmp_path):
     text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
     [row] = open_pairs(table(tmp_path / "a.parquet", [png(draw("chest_xray", 1).image)], text))
-    assert f"row 0 of {tmp_path / 'a.parquet'} cannot be read" in row.reason
+    assert "row 0 cannot be read" in row.reason
 
 
 def test_broken_files_and_reports_are_rows_too(tmp_path):
@@ -121,7 +121,7 @@ def test_broken_files_and_reports_are_rows_too(tmp_path):
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\xff")
     (tmp_path / "c.dcm").write_bytes(b"nothing")
     reasons = [row.reason for row in open_pairs(str(tmp_path))]
-    wanted = ("a.png cannot be decoded", "b.txt is no UTF-8 text", "c.dcm is not DICOM")
+    wanted = ("row 0 cannot be decoded", "row 1 has a report that is no UTF-8 text", "row 2 is not DICOM")
     assert [words for words, reason in zip(wanted, reasons, strict=True) if words in reason] == list(wanted)
 
 

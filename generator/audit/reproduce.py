@@ -16,6 +16,8 @@ from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, open_datase
 from medim_forge.generator.errors import InputError, StoreError, VerifyError
 from medim_forge.generator.files import Handle, sha256_hex
 from medim_forge.generator.filters import SCORE_PREFIX, drops_for_others, relative_scores
+from medim_forge.generator.inputs.manifest import ROWS
+from medim_forge.generator.inputs.planned import PlannedInputs, planned_inputs
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan, make_plan, plan_record, read_plan, read_spec
 from medim_forge.generator.plan.rounds import with_rounds
@@ -62,22 +64,25 @@ def reproduce(out: Path | str | Store, pair_id: str, parts: Parts | None = None)
     parts = parts or Parts()
     store = store_at(out)
     spec, stored_plan = read_spec(store), read_plan(store)
-    plan = with_rounds(make_plan(spec), store)
+    plan = with_rounds(make_plan(spec, stored_plan.get("pairs")), store)
     pair_index = plan.index_of(pair_id)
     shard = shard_name(plan.shard_of(pair_index))
     stored = _stored(store, shard, pair_id)
     _check_bytes(store, stored)
     facts: ReplicaFacts = imported(parts.facts)(spec)
     # Other library versions may still make the same pair, so they are mentioned only where the pair differs.
-    check_plan(store, plan_record(plan, model_sha256=facts.model_sha256, versions=stored_plan.get("versions", {})))
+    inputs, versions = stored_plan.get("inputs"), stored_plan.get("versions", {})
+    check_plan(store, plan_record(plan, model_sha256=facts.model_sha256, versions=versions, inputs=inputs))
+    # Without its manifest the input is still compared by the digest in the pair's row.
+    planned = planned_inputs(store, inputs if store.exists(ROWS) else None)
     with tempfile.TemporaryDirectory(prefix="medim-") as scratch:
-        made = _remade(spec, plan, pair_index, parts, Path(scratch))
+        made = _remade(spec, plan, pair_index, parts, Path(scratch), planned)
         objects, judged = _objects(stored), not drops_for_others(spec, _scores(stored))
         found = [_brief(line) for line in differences(_alone(stored, judged=judged), _alone(made, judged=judged))]
         found += [f"{path} differs" for path in objects if not _same(store, Path(scratch), path)]
     if found:
-        versions = differences(stored_plan.get("versions", {}), facts.versions)
-        why = f" Library versions differ too: {'; '.join(versions)}." if versions else ""
+        others = differences(versions, facts.versions)
+        why = f" Library versions differ too: {'; '.join(others)}." if others else ""
         raise VerifyError(
             f"pair {pair_id}: made again, it differs from what {store}/{shard} holds: {'; '.join(found)}.{why} "
             "Reproducing needs the hardware kind and library versions that the manifest records."
@@ -156,7 +161,9 @@ def _check_bytes(store: Store, stored: dict[str, Any]) -> None:
             )
 
 
-def _remade(spec: GenerateSpec, plan: Plan, pair_index: int, parts: Parts, scratch: Path) -> dict[str, Any]:
+def _remade(
+    spec: GenerateSpec, plan: Plan, pair_index: int, parts: Parts, scratch: Path, planned: PlannedInputs | None
+) -> dict[str, Any]:
     """The pair's row, made now, alone.
 
     Raises:
@@ -166,7 +173,7 @@ def _remade(spec: GenerateSpec, plan: Plan, pair_index: int, parts: Parts, scrat
     request = plan.request(pair_index)
     replica = imported(parts.replica)(spec)
     judge, writers = imported(parts.judge)(spec), imported(parts.writers)(spec, replica.facts)
-    run_shard(replace(shard, requests=(request,)), spec, replica, judge, writers, scratch)
+    run_shard(replace(shard, requests=(request,)), spec, replica, judge, writers, scratch, planned=planned)
     row = _row(scratch.joinpath, request.pair_id, str(scratch))
     if row is None or row.get("error") is not None:
         raise VerifyError(f"pair {request.pair_id}: cannot be made now: {row['error'] if row else 'no row'}.")

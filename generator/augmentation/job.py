@@ -27,6 +27,7 @@ from medim_forge.generator.events import JobEvent, OnEvent, note
 from medim_forge.generator.finalise import read_manifest
 from medim_forge.generator.finalise.view import data_digest
 from medim_forge.generator.generate import run_job
+from medim_forge.generator.inputs.planned import survey_inputs
 from medim_forge.generator.jobspec import AugmentSpec
 from medim_forge.generator.jobspec.augment import Arm
 from medim_forge.generator.phantoms import FINDINGS
@@ -113,7 +114,9 @@ def dependencies(spec: AugmentSpec) -> dict[str, Any]:
         assert spec.synthetic.dataset is not None
         return {"versions": versions, "dataset_sha256": dataset_digest(spec.synthetic.dataset)}
     facts = checkpoint_facts(job)
-    made_by = plan_record(make_plan(job), model_sha256=facts.model_sha256, versions=facts.versions)
+    given = survey_inputs(job)
+    inputs = None if given is None else given.record
+    made_by = plan_record(make_plan(job), model_sha256=facts.model_sha256, versions=facts.versions, inputs=inputs)
     return {"versions": versions, "synthetic": made_by}
 
 

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 
 from medim_forge.generator.errors import MedimError
 from medim_forge.generator.events import JobEvent, OnEvent, note
+from medim_forge.generator.files import is_url
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.model.quoting import shown
 
@@ -45,10 +47,14 @@ def _names(job: GenerateSpec, rows: Iterable[int]) -> dict[int, str]:
 
     Raises:
         SpecError: the inputs are not there.
+        StoreError: the dataset, which may know them, cannot be read.
     """
     from medim_forge.generator.inputs import names_of_rows
+    from medim_forge.generator.store import store_at
 
-    return {row: shown(name, 4096) for row, name in names_of_rows(job, rows).items()}
+    place = job.output.dir
+    store = store_at(place) if is_url(place) or Path(place).is_dir() else None
+    return {row: shown(name, 4096) for row, name in names_of_rows(job, rows, store).items()}
 
 
 @contextmanager
@@ -70,7 +76,8 @@ def naming(job: GenerateSpec, wanted: bool, on_event: OnEvent = print) -> Iterat
         yield show if wanted else on_event
     except MedimError as error:
         if wanted:
-            for line in named_lines(job, rows_in(str(error))):
+            came = [f"came: {shown(path, 4096)}" for path in getattr(error, "came", ())[:_MOST]]
+            for line in (*named_lines(job, rows_in(str(error))), *came):
                 print(line, file=sys.stderr)
         raise
 

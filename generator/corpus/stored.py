@@ -11,8 +11,8 @@ from medim_forge.generator.corpus.pictures import CellPicture, DrawnPicture, Sav
 from medim_forge.generator.corpus.record import Record
 from medim_forge.generator.corpus.tables import lacking
 from medim_forge.generator.errors import InputError, SpecError
-from medim_forge.generator.inputs.parquet import Table, look_at_all
 from medim_forge.generator.inputs.places import find_tables
+from medim_forge.generator.inputs.tables import Table, look_at_all
 from medim_forge.generator.phantoms import draw
 
 _BATCH = 1024  # rows of columns without images

@@ -21,6 +21,7 @@ from medim_forge.generator.finalise.privacy_note import PRIVACY, current_privacy
 from medim_forge.generator.finalise.rules import POLICY
 from medim_forge.generator.finalise.tally import shard_records, tally
 from medim_forge.generator.finalise.view import LEFT_OUT, DataView, build_data_view
+from medim_forge.generator.inputs.manifest import ROWS
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.rounds import round_name
@@ -76,7 +77,7 @@ def _files(store: Store, plan: Plan, provenance: Provenance, view: DataView) -> 
     `spec.yaml` is not: it names the output folder. Its digest, without such keys, is the manifest's `spec_sha256`.
     """
     rounds = [round_name(added.number) for added in plan.rounds]
-    some = [name for name in (POLICY, PRIVACY) if store.exists(name)]
+    some = [name for name in (ROWS, POLICY, PRIVACY) if store.exists(name)]
     for name in (CARD, CONTACT_SHEET, "plan.json", LEFT_OUT, *some, *rounds):
         yield file_record(store.handle(name), name)
     yield from (*view.files, *view.objects)

@@ -22,8 +22,9 @@ from medim_forge.generator.finalise import (
 from medim_forge.generator.finalise.manifest import policy_of
 from medim_forge.generator.finalise.whole import what_is_lost
 from medim_forge.generator.generate.failures import stop_where_most_fail, too_many_quarantined
+from medim_forge.generator.inputs.planned import check_arrivals, settle_inputs, survey_inputs
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.plan import claim_dataset, make_plan, plan_record
+from medim_forge.generator.plan import begun_plan, claim_dataset, make_plan, plan_record
 from medim_forge.generator.plan.wording import check_words
 from medim_forge.generator.records import Counts, ReplicaFacts
 from medim_forge.generator.selection import Growth
@@ -81,15 +82,17 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     parts = parts or Parts()
     place = spec.output.dir
     store = store_at(place if is_url(place) else Path(place).absolute())
-    plan = make_plan(spec)
+    begun = begun_plan(store, spec)
+    plan = make_plan(spec, None if begun is None else begun["pairs"])
     facts: ReplicaFacts = imported(parts.facts)(spec)
-    warned = check_words(spec) if parts.replica == OWN_REPLICA else ()
-    record = plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions)
-    claim_dataset(store, spec, record)
+    warned = _looked_at(spec, parts) if begun is None else ()
+    surveyed = survey_inputs(spec) if begun is None else None
+    inputs = begun["inputs"] if begun is not None else None if surveyed is None else surveyed.record
+    claim_dataset(
+        store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions, inputs=inputs)
+    )
     store.sweep(spec.compute.shard_deadline_s)
     growth, progress = Growth(store, plan), Progress(plan.shards, plan.pairs, on_event)
-    for line in warned:
-        progress.report("note", f"warning: {line}")
     done = _count_committed(store, growth, facts, progress)
     growth.report_to(progress)
     missing = [index for index in range(growth.plan.shards) if index not in done]
@@ -102,6 +105,9 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     if not missing and not store.exists(SUCCESS):
         missing = list(growth.more())
     if missing:
+        settle_inputs(store, spec, inputs, surveyed)
+        for line in warned or _looked_at(spec, parts):
+            progress.report("note", f"warning: {line}")
         store.remove(SUCCESS)
         progress.watch = partial(stop_where_most_fail, store, spec, progress)
         progress.watch()
@@ -111,16 +117,26 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
             model_sha256=facts.model_sha256,
             parts=parts,
             directory=Path.cwd(),
-            planned=record["inputs_sha256"],
+            inputs=inputs,
         )
         schedule = Schedule(missing, growth.rows, spec.compute.max_retries, growth)
         facts = run_shards(setup, schedule, growth.shard, progress, local=local)
     made = growth.plan.shards - len(done)
     with whole_dataset(store, "run", wait=True):
         if not store.exists(SUCCESS):
+            check_arrivals(store, spec, inputs)
             _finalise(store, spec, facts, progress)
         _settle(store, spec, progress)
         return _result(store, made)
+
+
+def _looked_at(spec: GenerateSpec, parts: Parts) -> tuple[str, ...]:
+    """What a person should know of the words that the job gives its checkpoint; nothing of a replica that is no model.
+
+    Raises:
+        SpecError: the checkpoint cannot be given them.
+    """
+    return check_words(spec) if parts.replica == OWN_REPLICA else ()
 
 
 def _finalise(store: Store, spec: GenerateSpec, facts: ReplicaFacts, progress: Progress) -> None:

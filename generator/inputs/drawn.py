@@ -44,6 +44,11 @@ class PhantomRows:
         """Nobody's: the digest is of the drawing."""
         return GivenSource(sha256=sha256_hex(self.image(row)))
 
+    def fingerprint(self, row: int) -> tuple[int, str] | None:
+        """Size and digest of the drawing."""
+        content = self.image(row)
+        return len(content), sha256_hex(content)
+
     def named(self, row: int) -> str:
         """The number of the row: nobody has given it a name."""
         return f"phantom {row}"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.errors import EnvironmentFault, InputError
-from medim_forge.generator.files import sha256_hex
+from medim_forge.generator.files import file_record, sha256_hex
 from medim_forge.generator.inputs.bounds import LARGEST_IMAGE, LARGEST_REPORT, check_bytes
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image, encode_image
@@ -35,9 +36,10 @@ class FilePairs:
 
     place: str
     kind: ImageKind
-    files: tuple[Path, ...]
+    files: Sequence[Path]
     left_out: tuple[Path, ...] = ()
     keep_names: bool = False
+    _last: list[tuple[int, bytes]] = field(default_factory=lambda: [(-1, b"")], repr=False, compare=False)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -58,7 +60,7 @@ class FilePairs:
             InputError: it cannot be read; names the row.
         """
         path = self._file(row)
-        content = _content(row, path)
+        content = self._content(row)
         with _naming(row):
             return encode_image(_shown(content)) if self._is_dicom(path) else check_image(content)
 
@@ -69,7 +71,7 @@ class FilePairs:
             InputError: it cannot be read; names the row.
         """
         path = self._file(row)
-        content = _content(row, path)
+        content = self._content(row)
         with _naming(row):
             return _shown(content) if self._is_dicom(path) else np.asarray(decode_image(content))
 
@@ -80,7 +82,7 @@ class FilePairs:
             InputError: it cannot be read; names the row.
         """
         path = self._file(row)
-        content = _content(row, path)
+        content = self._content(row)
         with _naming(row):
             header = _header(content) if self._is_dicom(path) else None
         return GivenSource(sha256=sha256_hex(content), name=self._name(path) if self.keep_names else None, dicom=header)
@@ -100,9 +102,37 @@ class FilePairs:
             )
         return report
 
+    def fingerprint(self, row: int) -> tuple[int, str] | None:
+        """Bytes and hex sha256 of the row's file, which is what is read of the row next.
+
+        Raises:
+            InputError: it cannot be read; names the row.
+        """
+        path = self._file(row)
+        try:
+            if path.stat().st_size > LARGEST_IMAGE:
+                record = file_record(path, "")
+                return record.size, record.sha256
+        except OSError as error:
+            raise InputError(f"row {row} cannot be read ({why(error)}). Mend its file.") from wordless(error)
+        content = self._content(row)
+        return len(content), sha256_hex(content)
+
     def named(self, row: int) -> str:
         """The path of the row's file, for the one who looks; everything else names rows by their number."""
         return str(self._file(row))
+
+    def _content(self, row: int) -> bytes:
+        """The bytes of the row's file; those of the row that was read last are here, so that all of it is of one time.
+
+        Raises:
+            InputError: it cannot be read, or is larger than it may be.
+        """
+        last, content = self._last[0]
+        if last != row:
+            content = _content(row, self._file(row))
+            self._last[0] = row, content
+        return content
 
     def _file(self, row: int) -> Path:
         """The path of the row's file.
@@ -117,7 +147,12 @@ class FilePairs:
         return self.files[row]
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(os.path.commonpath([file.parent for file in self.files])).as_posix()
+        return path.relative_to(self._top).as_posix()
+
+    @cached_property
+    def _top(self) -> str:
+        """The folder that all files share."""
+        return os.path.commonpath([file.parent for file in self.files])
 
     def _is_dicom(self, path: Path) -> bool:
         return self.kind == "dicom" or (self.kind == "either" and is_dicom(path))
@@ -134,7 +169,7 @@ def _content(row: int, path: Path, most: int = LARGEST_IMAGE, what: str = "an im
             check_bytes(path.stat().st_size, most, what)
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"row {row} cannot be read ({why(error)}). Mend {what} there.") from wordless(error)
+        raise InputError(f"row {row} cannot be read ({why(error)}). Mend its file.") from wordless(error)
 
 
 def _report(row: int, image: Path) -> str | None:

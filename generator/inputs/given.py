@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,7 +45,7 @@ class GivenRows(Protocol):
     """Rows of images, of reports, or of both, in one place. They are numbered from 0, and any of them can be read."""
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def files(self) -> Sequence[Path]:
         """The files that hold the rows, sorted; none where the rows are drawn."""
 
     def __len__(self) -> int:
@@ -62,6 +63,13 @@ class GivenRows(Protocol):
 
         Raises:
             InputError: it cannot be read; names the row.
+        """
+
+    def fingerprint(self, row: int) -> tuple[int, str] | None:
+        """Bytes and hex sha256 of all that a job takes of the row, as they lie there; None where nothing can be read.
+
+        Raises:
+            InputError: what stands around the row failed; names the row.
         """
 
     def named(self, row: int) -> str:

@@ -21,8 +21,9 @@ from pathlib import Path
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.inputs.files import FilePairs
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
-from medim_forge.generator.inputs.parquet import ParquetPairs, Table, look_at_all
+from medim_forge.generator.inputs.parquet import ParquetPairs
 from medim_forge.generator.inputs.places import find_images, find_tables
+from medim_forge.generator.inputs.tables import Table, look_at_all
 from medim_forge.model.quoting import quoted, shown
 
 __all__ = ["FilePairs", "GivenPair", "ParquetPairs", "Unreadable", "open_pairs"]

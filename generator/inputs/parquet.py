@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medim_forge.generator.errors import EnvironmentFault, InputError
+from medim_forge.generator.errors import EnvironmentFault, InputError, is_environment
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.bounds import LARGEST_REPORT
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
 from medim_forge.generator.inputs.row_groups import BATCH, ColumnReader
+from medim_forge.generator.inputs.tables import Table, said
 from medim_forge.generator.origins import GivenSource
-from medim_forge.generator.tracing import why, wordless
+from medim_forge.generator.tracing import wordless
 from medim_forge.model.quoting import shown
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A Parquet file, as it was when it was looked at.
-
-    Attributes:
-        path: of the file.
-        changed_ns: when it was last written: a changed file is not served from a cache.
-        columns: names.
-        groups: rows per row group.
-    """
-
-    path: Path
-    changed_ns: int
-    columns: tuple[str, ...]
-    groups: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +49,7 @@ class ParquetPairs:
     kept_side: str = ""
     keep_names: bool = False
     keep_columns: tuple[str, ...] = ()
+    _last: dict[tuple[int, str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -120,6 +106,24 @@ class ParquetPairs:
             raise self._no_report(row, value)
         return report
 
+    def fingerprint(self, row: int) -> tuple[int, str] | None:
+        """Bytes and hex sha256 of the cells that a job takes of the row, as they lie there; None where one is damaged.
+
+        Raises:
+            InputError: what stands around the row failed; names the row.
+        """
+        try:
+            cells = [self._bytes(self._value(row, column)) for column in (self.kept_side, *self.keep_columns)]
+        except InputError as error:
+            if is_environment(error):
+                raise
+            return None
+        if len(cells) == 1:
+            return len(cells[0]), sha256_hex(cells[0])
+        # Lengths keep apart where one cell ends and the next begins.
+        lengths = ",".join(str(len(cell)) for cell in cells).encode()
+        return sum(map(len, cells)), sha256_hex(b"\0".join((lengths, *cells)))
+
     def named(self, row: int) -> str:
         """The table of a row and its number there, for the one who looks; everything else names rows by their number.
 
@@ -167,24 +171,54 @@ class ParquetPairs:
         except InputError as error:
             return Unreadable(row=row, reason=f"{_cell(row, self.image_column)} {error}")
 
+    def _bytes(self, value: object) -> bytes:
+        """A cell as it is compared with the plan: of an image its bytes, and its name where that is kept."""
+        if isinstance(value, dict):
+            name = str(value.get("path")).encode() if self.keep_names else b""
+            return b"".join((self._bytes(value.get("bytes")), name))
+        if isinstance(value, str):
+            return value.encode("utf-8", "surrogatepass")
+        return value if isinstance(value, bytes) else b"" if value is None else repr(value).encode()
+
     def _value(self, row: int, column: str) -> Any:
-        """The row's value as a Python object.
+        """The row's value as a Python object; those of the row that was read last are here, so that they agree.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        key = row, column
+        if key not in self._last:
+            if any(last != row for last, _ in self._last):
+                self._last.clear()
+            self._last[key] = self._read(row, column)
+        return self._last[key]
+
+    def _read(self, row: int, column: str) -> Any:
+        """The row's value as a Python object, read now.
 
         Raises:
             InputError: it cannot be read.
         """
         import pyarrow
 
-        start = 0
-        for table, group in self._groups():
-            end = start + table.groups[group]
-            if row < end:
-                try:
-                    return _reader(table, group, column).value(row - start)
-                except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
-                    raise InputError(_damaged(row, error)) from wordless(error)
-            start = end
-        raise EnvironmentFault(f"row {row} is beyond the inputs, which have {start} rows. Were the files changed?")
+        ends = self._ends
+        place = bisect_right(ends, row)
+        if place == len(ends):
+            raise EnvironmentFault(f"row {row} is beyond the inputs, which have {ends[-1]} rows. Were they changed?")
+        table, group = self._all_groups[place]
+        try:
+            return _reader(table, group, column).value(row - ends[place] + table.groups[group])
+        except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
+            raise InputError(_damaged(row, error)) from wordless(error)
+
+    @cached_property
+    def _all_groups(self) -> tuple[tuple[Table, int], ...]:
+        return tuple(self._groups())
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        """The number of the row behind each row group."""
+        return tuple(accumulate(table.groups[group] for table, group in self._all_groups))
 
     def _image_bytes(self, row: int, value: object) -> bytes:
         """The encoded image of a cell.
@@ -229,30 +263,6 @@ class ParquetPairs:
         return InputError(f"{_cell(row, self.report_column)} holds no report, but {kind}. Give text.")
 
 
-def look_at(path: Path) -> Table:
-    """What a Parquet file says about itself.
-
-    Raises:
-        InputError: it is not Parquet; the message goes on from what the file is called.
-    """
-    return _look(path, path.stat().st_mtime_ns)
-
-
-def look_at_all(paths: Sequence[Path]) -> tuple[Table, ...]:
-    """What the Parquet files of a place say about themselves.
-
-    Raises:
-        InputError: one is not Parquet; it is named by its number in the order of their names.
-    """
-    tables = []
-    for number, path in enumerate(paths):
-        try:
-            tables.append(look_at(path))
-        except InputError as error:
-            raise InputError(f"table {number} {error}") from wordless(error)
-    return tuple(tables)
-
-
 def _cell(row: int, column: str) -> str:
     """What messages call a cell."""
     return f"row {row}, column {shown(column)},"
@@ -262,43 +272,7 @@ def _damaged(row: int, error: Exception) -> str:
     return f"row {row} cannot be read ({said(error)}). Repair its file."
 
 
-def said(error: Exception) -> str:
-    """What a library says of a damaged file, without words that only its authors know or that name files and values."""
-    import pyarrow
-
-    if isinstance(error, UnicodeDecodeError):
-        return f"text that is not UTF-8, at byte {error.start}"
-    if isinstance(error, OSError) and error.errno is not None:
-        return why(error)
-    text = str(error).strip()
-    if "thrift" in text or "Exception" in text:
-        return "its description of itself is damaged"
-    # Quotation marks and slashes stand around names of files and values.
-    if not text or not isinstance(error, pyarrow.ArrowException) or any(mark in text for mark in "'\"/"):
-        return type(error).__name__
-    return shown(text.splitlines()[0])
-
-
-@lru_cache(maxsize=4096)
-def _look(path: Path, changed_ns: int) -> Table:
-    """What `look_at` gives, kept for as long as the file does not change."""
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_metadata(path)
-        names = tuple(metadata.schema.to_arrow_schema().names)
-    except (OSError, pyarrow.ArrowException, ValueError) as error:
-        raise InputError(f"is not Parquet ({said(error)}). Give Parquet files.") from wordless(error)
-    return Table(
-        path=path,
-        changed_ns=changed_ns,
-        columns=names,
-        groups=tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)),
-    )
-
-
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _reader(table: Table, group: int, column: str) -> ColumnReader:
     """The reader of a column of a row group; the last ones are kept, because shards are smaller than row groups."""
     return ColumnReader(table.path, group, column)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from medim_forge.generator.errors import InputError
-from medim_forge.generator.files import file_record
 from medim_forge.generator.tracing import why, wordless
 
 # What the images of a place are: pictures, DICOM, or a mixture in which every file is looked at.
@@ -83,20 +81,6 @@ def is_dicom(path: Path) -> bool:
         raise InputError(
             f"a file cannot be read ({why(error)}), so whether it is DICOM is not known. Mend it, or take it away."
         ) from wordless(error)
-
-
-def digests(paths: Sequence[Path]) -> dict[str, str]:
-    """Hex sha256 by name below the folder that all files share, sorted: the same wherever that folder lies."""
-    named = names(paths)
-    return {name: file_record(named[name], name).sha256 for name in sorted(named)}
-
-
-def names(paths: Sequence[Path]) -> dict[str, Path]:
-    """The files by name below the folder that all of them share."""
-    if not paths:
-        return {}
-    top = Path(os.path.commonpath([path.parent for path in paths]))
-    return {path.relative_to(top).as_posix(): path for path in paths}
 
 
 def _shown(paths: Iterable[Path]) -> Iterator[Path]:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from medim_forge.generator.domains import facts_of
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.filters import build_filters
-from medim_forge.generator.inputs import count_inputs, digest_inputs
-from medim_forge.generator.inputs.words import with_words
+from medim_forge.generator.inputs import count_inputs
+from medim_forge.generator.inputs.words import vocabulary_sha256, with_words
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.fields import MOST_PAIRS
 from medim_forge.generator.plan.prompts import check_prompts, compose
 from medim_forge.generator.plan.quotas import check_balance
 from medim_forge.generator.records import PairRequest, Prompt, Shard
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +213,12 @@ class Plan:
         return compose(self.spec.prompts[self._dealt[pair_index]], seed)
 
 
-def make_plan(spec: GenerateSpec) -> Plan:
+def make_plan(spec: GenerateSpec, pairs: int | None = None) -> Plan:
     """The plan of a job without rounds; reads the inputs' row counts and the filters' word lists, and nothing else.
+
+    Args:
+        spec: the job.
+        pairs: that it makes, where that is known: then the inputs need not be there. None counts them.
 
     Raises:
         SpecError: inputs, findings, kinds of pairs or filter options that do not exist, or a budget below the plan.
@@ -225,7 +229,8 @@ def make_plan(spec: GenerateSpec) -> Plan:
     except SpecError as error:
         named = [place for place, rule in enumerate(spec.filters) if str(error).startswith(f"filters: {rule.name}:")]
         raise SpecError(f"{spec.place('filters', *named[:1])}: {error}") from error
-    pairs = count_inputs(spec) if spec.inputs is not None else sum(section.pairs for section in spec.prompts)
+    if pairs is None:
+        pairs = count_inputs(spec) if spec.inputs is not None else sum(section.pairs for section in spec.prompts)
     if pairs > MOST_PAIRS:
         key = "prompts" if spec.inputs is None else "inputs"
         mend = "split the job, each part with a seed of its own" if spec.inputs is None else "set inputs.limit"
@@ -243,13 +248,16 @@ def plan_of(spec: GenerateSpec, pairs: int) -> Plan:
     return Plan(spec=spec, spec_sha256=spec.sha256, planned=pairs, _dealt=dealt)
 
 
-def plan_record(plan: Plan, *, model_sha256: str, versions: Mapping[str, str]) -> dict[str, Any]:
+def plan_record(
+    plan: Plan, *, model_sha256: str, versions: Mapping[str, str], inputs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What `plan.json` holds: everything that a later run of the same folder must agree on. Rounds are not in it.
 
     Args:
         plan: the plan.
         model_sha256: of the weights.
         versions: package to version, of what computes the pairs.
+        inputs: number of rows and one digest of all of them, of a job that is given files.
     """
     return {
         "format": PLAN_FORMAT,
@@ -260,7 +268,8 @@ def plan_record(plan: Plan, *, model_sha256: str, versions: Mapping[str, str]) -
         "pairs": plan.planned,
         "pairs_per_shard": plan.spec.compute.pairs_per_shard,
         "shards": plan.planned_shards,
-        "inputs_sha256": digest_inputs(plan.spec),
+        "inputs": None if inputs is None else dict(inputs),
+        "words_sha256": vocabulary_sha256(plan.spec),
         "versions": dict(sorted(versions.items())),
     }
 

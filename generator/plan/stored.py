@@ -36,6 +36,20 @@ def stored_plan(store: Store, spec: GenerateSpec | None = None) -> Plan:
     return with_rounds(plan_of(spec, pairs), store)
 
 
+def begun_plan(store: Store, spec: GenerateSpec) -> dict[str, Any] | None:
+    """What `plan.json` holds where an earlier run of this very job wrote it; None where none did.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    if not store.exists("plan.json"):
+        return None
+    plan = read_plan(store)
+    with explained(f"{store}/plan.json", "Put the job's plan.json back."):
+        same = plan["spec_sha256"] == spec.sha256
+        return {**plan, "pairs": int(plan["pairs"]), "inputs": plan.get("inputs")} if same else None
+
+
 def claim_dataset(store: Store, spec: GenerateSpec, plan: Mapping[str, Any]) -> None:
     """The place holds `spec.yaml` and `plan.json`, and they agree with this job.
 

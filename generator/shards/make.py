@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from medim_forge.generator.errors import (
     memory_ran_out,
 )
 from medim_forge.generator.inputs import load_inputs
+from medim_forge.generator.inputs.planned import PlannedInputs
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.records import (
     Counts,
@@ -60,7 +61,7 @@ def run_shard(
     folder: Path,
     order: Order | None = None,
     turn: AbstractContextManager[object] | None = None,
-    planned: Mapping[str, str] | None = None,
+    planned: PlannedInputs | None = None,
 ) -> ShardRecord:
     """The shard's files lie in the folder, and every request is a kept, dropped or quarantined row of them.
 
@@ -74,7 +75,7 @@ def run_shard(
         order: which attempt this is, and which poisoned rows are quarantined unmade; None for a first attempt.
         turn: held from the first use of the replica to the last, where several shards share it; a shard therefore never
             waits in the middle for another shard's pairs. None where the replica is this shard's alone.
-        planned: sha256 of the input files by name, with which the job was planned; None compares nothing.
+        planned: the inputs that the job was planned with; None compares nothing.
 
     Raises:
         ShardError: the shard failed as a whole; `BlamelessError` where no row can be the cause.

@@ -22,6 +22,7 @@ from medim_forge.generator.errors import (
     environment_fault,
     is_environment,
 )
+from medim_forge.generator.inputs.planned import PlannedInputs, planned_inputs
 from medim_forge.generator.jobspec import ComputeSection, GenerateSpec
 from medim_forge.generator.records import ReplicaFacts, Shard, ShardRecord
 from medim_forge.generator.shards.make import Judge, run_shard
@@ -111,7 +112,7 @@ class WorkerSetup:
         model_sha256: of the weights that the job was planned with.
         parts: what the worker loads.
         directory: folder in which the job was started, for its relative paths; ignored on a machine that lacks it.
-        planned: sha256 of the input files by name, with which the job was planned; None compares nothing.
+        inputs: what `plan.json` says of the inputs; None where the spec determines them.
     """
 
     spec: GenerateSpec
@@ -119,7 +120,7 @@ class WorkerSetup:
     model_sha256: str
     parts: Parts
     directory: Path
-    planned: Mapping[str, str] | None = None
+    inputs: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -149,7 +150,8 @@ class Worker:
         self._model_sha256 = setup.model_sha256
         self._parts = setup.parts
         self._directory = setup.directory
-        self._planned = setup.planned
+        self._inputs = setup.inputs
+        self._planned: PlannedInputs | None = None
         self._turn = threading.Lock()
 
     def host(self) -> str:
@@ -176,6 +178,7 @@ class Worker:
                 f"model.checkpoint = {self._spec.model.checkpoint!r}: a replica found weights {facts.model_sha256}, "
                 f"the job was planned with {self._model_sha256}. Give every machine the same checkpoint."
             )
+        self._planned = planned_inputs(self._store, self._inputs)
         self._judge: Judge = imported(self._parts.judge)(self._spec)
         self._writers: Sequence[Writer] = imported(self._parts.writers)(self._spec, facts)
         return facts

@@ -142,11 +142,11 @@ def test_what_is_planted_in_the_inputs_is_shown_to_those_who_ask_and_kept_nowher
     assert code == 0, err
     assert "4 quarantined" in out
     assert MARK not in out + err + caplog.text
-    assert [name for name in planted_in(tmp_path / "out") if name != "plan.json"] == []
+    assert planted_in(tmp_path / "out") == ["inputs_names.parquet"]
     assert verify(tmp_path / "out").problems == ()
     _, out, _ = medim("run", path, "--local", "--show-inputs")
     assert out.count(f"quarantined: {tmp_path}/given/{MARK}/{MARK}") == 4
-    assert [name for name in planted_in(tmp_path / "out") if name != "plan.json"] == []
+    assert planted_in(tmp_path / "out") == ["inputs_names.parquet"]
 
 
 def test_an_error_names_the_row_and_what_it_is_called_where_that_is_asked_for(tmp_path, medim, monkeypatch):

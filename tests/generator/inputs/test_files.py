@@ -16,11 +16,13 @@ from pydicom.data import get_testdata_file
 from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import InputError, SpecError, is_environment
+from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.dicom import read_dicom
 from medim_forge.generator.inputs.load import load_inputs, names_of_rows
+from medim_forge.generator.inputs.planned import survey_inputs
 from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import draw
-from medim_forge.generator.plan.plan import make_plan, plan_record
+from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import make_pair, make_provenance
 from tests.doubles.tiny_jobs import run_here, tiny_job
@@ -110,18 +112,24 @@ def test_images_cannot_be_given_where_reports_are_wanted(spec, folder):
 
 
 def test_the_plan_pins_every_file_by_its_content(given, folder):
-    def digests():
-        return plan_record(make_plan(given("dicom", folder)), model_sha256="", versions={})["inputs_sha256"]
+    def surveyed():
+        return survey_inputs(given("dicom", folder))
 
-    before = digests()
-    assert len(before) == 6
-    assert "b/deep/1_MR_small_jpeg_ls_lossless" in before
+    before = surveyed()
+    assert before.record == {"rows": 6, "sha256": before.manifest.sha256}
+    paths = [Path(path) for path in before.names.paths]
+    assert paths == sorted(path for path in folder.rglob("*_*"))
+    for row, path in enumerate(paths):
+        assert before.manifest.holds(row, (path.stat().st_size, sha256_hex(path.read_bytes())))
     changed = folder / "0_CT_small"
     changed.write_bytes(changed.read_bytes() + b"\0")
-    after = digests()
-    assert {name for name in before if before[name] != after[name]} == {"0_CT_small"}
+    after = surveyed()
+    assert after.manifest.sha256 != before.manifest.sha256
+    assert [row for row in range(6) if before.manifest.sizes[row] != after.manifest.sizes[row]] == [
+        paths.index(changed)
+    ]
     (folder / "9_more").write_bytes(b"")
-    assert len(digests()) == 7
+    assert surveyed().record["rows"] == 7
 
 
 def test_a_folder_of_pictures_leaves_other_files_alone(given, tmp_path):

@@ -14,8 +14,9 @@ from PIL import Image
 from medim_forge.generator.errors import InputError, SpecError
 from medim_forge.generator.inputs.load import load_inputs
 from medim_forge.generator.inputs.places import find_images, find_tables
+from medim_forge.generator.inputs.planned import survey_inputs
 from medim_forge.generator.phantoms import read_findings
-from medim_forge.generator.plan.plan import make_plan, plan_record
+from medim_forge.generator.plan.plan import make_plan
 
 
 def png(level: int) -> bytes:
@@ -140,15 +141,25 @@ def test_inputs_without_rows_are_refused(given):
         make_plan(given("report_to_image", {"report": pa.array([], pa.string())}))
 
 
-def test_plan_record_changes_with_the_content_of_the_inputs(given, tmp_path):
-    def record(reports, name):
-        job = given("report_to_image", {"report": reports}, path=str(tmp_path / name), name=name)
-        return plan_record(make_plan(job), model_sha256="", versions={})["inputs_sha256"]
+def test_the_plan_changes_with_what_the_job_takes_of_its_inputs_and_with_nothing_else(given):
+    def planned(**columns):
+        job = given("report_to_image", {"report": ["a", None, "c"], "age": [1, 2, 3]} | columns, keep_columns=["age"])
+        return survey_inputs(job)
 
-    (first,) = record(["a"], "one.parquet").items()
-    (second,) = record(["b"], "two.parquet").items()
-    assert (first[0], second[0]) == ("one.parquet", "two.parquet")
-    assert first[1] != second[1]
+    first = planned()
+    assert first.record == {"rows": 3, "sha256": first.manifest.sha256}
+    assert planned(other=[5, 6, 7]).record == first.record
+    changed = [planned(report=["a", None, "d"]), planned(age=[1, 2, 4]), planned(report=["a", "", "c1"])]
+    assert len({first.manifest.sha256, *(other.manifest.sha256 for other in changed)}) == 4
+
+
+def test_a_row_of_a_table_is_known_by_the_digest_of_what_is_taken_of_it(given):
+    images = [png(1), b"no image", None]
+    manifest = survey_inputs(given("image_to_report", {"image": images})).manifest
+    assert [
+        manifest.holds(row, (len(image), hashlib.sha256(image).hexdigest())) for row, image in enumerate(images[:2])
+    ]
+    assert manifest.sizes.tolist() == [len(images[0]), len(images[1]), 0]
 
 
 @pytest.mark.parametrize("domain", ["chest_xray", "pathology"])

@@ -107,10 +107,10 @@ def test_a_job_resumes_with_the_same_words_and_not_with_others(tmp_path):
     path.write_text("swoled")
     spec = made(job(tmp_path, path))
     record = plan_record(make_plan(spec), model_sha256="", versions={})
-    assert list(record["inputs_sha256"]) == [KEY]
+    assert list(record["words_sha256"]) == [KEY]
     run_job(spec, local=True, on_event=lambda _: None, parts=PARTS)
     path.write_text("isive")
-    with pytest.raises(StoreError, match=rf"inputs_sha256\.{KEY}: '\w+' -> '\w+'"):
+    with pytest.raises(StoreError, match=rf"words_sha256\.{KEY}: '\w+' -> '\w+'"):
         run_job(spec, local=True, on_event=lambda _: None, parts=PARTS)
     assert (Path(spec.output.dir) / "_SUCCESS").exists()
 

@@ -119,7 +119,7 @@ def test_plan_record_pins_spec_weights_and_inputs(spec):
     record = plan_record(plan, model_sha256="ab" * 32, versions={"torch": "2", "numpy": "1"})
     assert record["spec_sha256"] == spec().sha256
     assert record["model_sha256"] == "ab" * 32
-    assert (record["pairs"], record["shards"], record["inputs_sha256"]) == (8, 3, {})
+    assert (record["pairs"], record["shards"], record["inputs"], record["words_sha256"]) == (8, 3, None, {})
     assert list(record["versions"]) == ["numpy", "torch"]
 
 

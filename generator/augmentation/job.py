@@ -27,7 +27,7 @@ from medim_forge.generator.events import JobEvent, OnEvent, note
 from medim_forge.generator.finalise import read_manifest
 from medim_forge.generator.finalise.view import data_digest
 from medim_forge.generator.generate import run_job
-from medim_forge.generator.inputs.planned import survey_inputs
+from medim_forge.generator.inputs.survey import survey_inputs
 from medim_forge.generator.jobspec import AugmentSpec
 from medim_forge.generator.jobspec.augment import Arm
 from medim_forge.generator.phantoms import FINDINGS

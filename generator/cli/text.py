@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from medim_forge.generator.files import is_url
+from medim_forge.generator.inputs.survey import check_headers
 from medim_forge.generator.jobspec import DataSpec, GenerateSpec, JobSpec, to_yaml
 from medim_forge.generator.plan import make_plan
 from medim_forge.generator.plan.cost import Cost, estimate, uses_gpu
@@ -44,7 +45,7 @@ def plan_text(spec: GenerateSpec) -> str:
         *balance_rows(spec, cost.hours / made.pairs),
         ("shards", f"{made.shards:,} of {compute.pairs_per_shard} pairs"),
         ("replicas", f"{compute.replicas}, each {device}"),
-        *(("warning", line) for line in check_words(spec)),
+        *(("warning", line) for line in (*check_words(spec), *check_headers(spec))),
         ("estimate", f"{cost_text(cost)} (by FLOPs; `medim preview` measures)"),
         ("output", f"{spec.output.dir} (nothing was written)"),
     ]

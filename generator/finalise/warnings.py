@@ -38,7 +38,20 @@ def warnings(
         *uneven_losses(tally.judged, view.dropped if view.decided_anew else tally.dropped + Counter(view.dropped)),
         *_missing(plan, view),
         *_unlike_training(plan, tally, provenance),
+        *_of_somebody(plan),
     ]
+
+
+def _of_somebody(plan: Plan) -> Iterator[str]:
+    """Given images that say of themselves that they may be somebody's, unless the job allows them."""
+    words = {
+        "burned_in": "say that words are burned into them, and what was made of them may show names",
+        "identified": "say that they name their patient, so what was made of them is about somebody",
+    }
+    for key, said in words.items():
+        count = (plan.inputs or {}).get(key, 0)
+        if count and getattr(plan.spec.inputs, key, "allow") != "allow":
+            yield f"{count} given images {said}"
 
 
 def _unlike_training(plan: Plan, tally: Tally, provenance: Provenance) -> Iterator[str]:

@@ -22,7 +22,8 @@ from medim_forge.generator.finalise import (
 from medim_forge.generator.finalise.manifest import policy_of
 from medim_forge.generator.finalise.whole import what_is_lost
 from medim_forge.generator.generate.failures import stop_where_most_fail, too_many_quarantined
-from medim_forge.generator.inputs.planned import check_arrivals, settle_inputs, survey_inputs
+from medim_forge.generator.inputs.settled import check_arrivals, settle_inputs
+from medim_forge.generator.inputs.survey import concerns, survey_inputs
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import begun_plan, claim_dataset, make_plan, plan_record
 from medim_forge.generator.plan.wording import check_words
@@ -87,6 +88,8 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     facts: ReplicaFacts = imported(parts.facts)(spec)
     warned = _looked_at(spec, parts) if begun is None else ()
     surveyed = survey_inputs(spec) if begun is None else None
+    if surveyed is not None:
+        warned += concerns(spec, surveyed.flagged, len(surveyed.manifest))
     inputs = begun["inputs"] if begun is not None else None if surveyed is None else surveyed.record
     claim_dataset(
         store, spec, plan_record(plan, model_sha256=facts.model_sha256, versions=facts.versions, inputs=inputs)

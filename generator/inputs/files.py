@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medim_forge.generator.errors import EnvironmentFault, InputError
+from medim_forge.generator.errors import EnvironmentFault, InputError, is_environment
 from medim_forge.generator.files import file_record, sha256_hex
 from medim_forge.generator.inputs.bounds import LARGEST_IMAGE, LARGEST_REPORT, check_bytes
 from medim_forge.generator.inputs.given import GivenPair, Unreadable
@@ -118,6 +118,30 @@ class FilePairs:
         content = self._content(row)
         return len(content), sha256_hex(content)
 
+    def fingerprint_and_header(self, row: int) -> tuple[tuple[int, str] | None, GivenDicom | None]:
+        """What `fingerprint` and `header` give, read once.
+
+        Raises:
+            InputError: what stands around the row failed; names the row.
+        """
+        if not self._is_dicom(self._file(row)):
+            return self.fingerprint(row), None
+        try:
+            content = _content(row, self._file(row))
+        except InputError as error:
+            if is_environment(error):
+                raise
+            return self.fingerprint(row), None  # it is too large to be read whole
+        return (len(content), sha256_hex(content)), _header_or_none(content)
+
+    def header(self, row: int) -> GivenDicom | None:
+        """What the row's DICOM header says of itself; None where it is none, or cannot be read as one.
+
+        Raises:
+            InputError: what stands around the row failed; names the row.
+        """
+        return self.fingerprint_and_header(row)[1]
+
     def named(self, row: int) -> str:
         """The path of the row's file, for the one who looks; everything else names rows by their number."""
         return str(self._file(row))
@@ -194,6 +218,14 @@ def _header(content: bytes) -> GivenDicom:
     from medim_forge.generator.inputs.dicom import read_header
 
     return read_header(content)
+
+
+def _header_or_none(content: bytes) -> GivenDicom | None:
+    """What a DICOM file says of itself; None where it cannot be read as one, which is said when its picture is read."""
+    try:
+        return _header(content)
+    except InputError:
+        return None
 
 
 @contextmanager

@@ -10,7 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medim_forge.generator.errors import InputError
 from medim_forge.generator.origins import GivenSource
+
+
+class NoTextError(InputError):
+    """A report is bytes that are not text in UTF-8."""
 
 
 @dataclass(frozen=True, kw_only=True)

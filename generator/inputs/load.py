@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from medim_forge.generator.errors import InputError, is_environment
-from medim_forge.generator.inputs.given import GivenRows
+from medim_forge.generator.errors import InputError, SpecError, is_environment
+from medim_forge.generator.inputs.given import GivenRows, NoTextError
 from medim_forge.generator.inputs.manifest import read_names
 from medim_forge.generator.inputs.planned import PlannedInputs
 from medim_forge.generator.inputs.rows import open_rows
@@ -34,11 +34,19 @@ def given_reports(spec: GenerateSpec, most: int) -> Iterator[tuple[int, str | No
     Args:
         spec: a job that takes reports.
         most: how many rows at most.
+
+    Raises:
+        SpecError: a report is not text in UTF-8: then the table was written in another encoding.
     """
     rows = open_rows(spec)
     for row in range(min(most, len(rows))):
         try:
             yield row, rows.report(row)
+        except NoTextError as error:
+            raise SpecError(
+                f"{spec.at('inputs', 'report_column')}: row {row} is no text in UTF-8, which tables "
+                "hold: read the reports in the encoding that they have (latin-1, cp1252?), and write the table again."
+            ) from wordless(error)
         except InputError:
             yield row, None
 

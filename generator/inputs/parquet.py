@@ -15,7 +15,7 @@ import numpy as np
 from medim_forge.generator.errors import EnvironmentFault, InputError, is_environment
 from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.inputs.bounds import LARGEST_REPORT
-from medim_forge.generator.inputs.given import GivenPair, Unreadable
+from medim_forge.generator.inputs.given import GivenPair, NoTextError, Unreadable
 from medim_forge.generator.inputs.images import check_image, decode_image
 from medim_forge.generator.inputs.row_groups import BATCH, ColumnReader
 from medim_forge.generator.inputs.tables import Table, said
@@ -209,7 +209,8 @@ class ParquetPairs:
         try:
             return _reader(table, group, column).value(row - ends[place] + table.groups[group])
         except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
-            raise InputError(_damaged(row, error)) from wordless(error)
+            kind = NoTextError if isinstance(error, UnicodeDecodeError) else InputError
+            raise kind(_damaged(row, error)) from wordless(error)
 
     @cached_property
     def _all_groups(self) -> tuple[tuple[Table, int], ...]:
@@ -251,7 +252,7 @@ class ParquetPairs:
             try:
                 value = value.decode("utf-8-sig")
             except UnicodeDecodeError as error:
-                raise InputError(
+                raise NoTextError(
                     f"{_cell(row, self.report_column)} is no UTF-8 text (byte {error.start}). Store it as UTF-8."
                 ) from wordless(error)
         if not isinstance(value, str):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from medim_forge.generator.errors import InputError
 from medim_forge.generator.tracing import why, wordless
@@ -20,12 +21,14 @@ class Table:
         path: of the file.
         changed_ns: when it was last written: a changed file is not served from a cache.
         columns: names.
+        kinds: what each of them holds: `text`, `bytes`, `picture` (a struct with bytes), or Arrow's name of the type.
         groups: rows per row group.
     """
 
     path: Path
     changed_ns: int
     columns: tuple[str, ...]
+    kinds: tuple[str, ...]
     groups: tuple[int, ...]
 
 
@@ -80,12 +83,31 @@ def _look(path: Path, changed_ns: int) -> Table:
 
     try:
         metadata = pq.read_metadata(path)
-        names = tuple(metadata.schema.to_arrow_schema().names)
+        schema = metadata.schema.to_arrow_schema()
     except (OSError, pyarrow.ArrowException, ValueError) as error:
         raise InputError(f"is not Parquet ({said(error)}). Give Parquet files.") from wordless(error)
     return Table(
         path=path,
         changed_ns=changed_ns,
-        columns=names,
+        columns=tuple(schema.names),
+        kinds=tuple(_kind(field.type) for field in schema),
         groups=tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)),
     )
+
+
+def _kind(found: Any) -> str:
+    """What a column of an Arrow type holds."""
+    from pyarrow import types
+
+    found = getattr(found, "storage_type", found)
+    if types.is_dictionary(found):
+        return _kind(found.value_type)
+    if types.is_string(found) or types.is_large_string(found) or types.is_string_view(found):
+        return "text"
+    if any(is_kind(found) for is_kind in (types.is_binary, types.is_large_binary, types.is_binary_view)):
+        return "bytes"
+    if types.is_fixed_size_binary(found):
+        return "bytes"
+    if types.is_struct(found) and found.get_field_index("bytes") >= 0 and _kind(found.field("bytes").type) == "bytes":
+        return "picture"
+    return shown(found, 60)

@@ -18,6 +18,9 @@ from medim_forge.generator.jobspec.fields import (
     Words,
 )
 
+# What a job does about inputs that say of themselves that they may be somebody's.
+Concern = Literal["error", "warn", "allow"]
+
 
 class PromptSection(Section):
     """What to ask for, and how many pairs of it.
@@ -91,6 +94,8 @@ class FileInputs(Section):
         limit: first files only; None takes all.
         opening: words that the reports begin with; None takes the domain's own, and an empty one gives none.
         keep_names: whether the dataset names the file of each pair; file names are often people's.
+        burned_in: what is done about DICOM whose Burned In Annotation is YES: words, often names, stand in the image.
+        identified: what is done about DICOM whose Patient Identity Removed is NO.
     """
 
     source: Literal["dicom", "images"]
@@ -99,6 +104,8 @@ class FileInputs(Section):
     limit: Count | None = None
     opening: Words | None = None
     keep_names: bool = False
+    burned_in: Concern = "warn"
+    identified: Concern = "warn"
 
 
 InputsSection = Annotated[PhantomInputs | ParquetInputs | FileInputs, Field(discriminator="source")]

@@ -54,12 +54,14 @@ class Plan:
         spec_sha256: its digest.
         planned: pairs that the job file asks for.
         rounds: what was added to them, in order.
+        inputs: what `plan.json` says of the inputs, where it was read.
     """
 
     spec: GenerateSpec
     spec_sha256: str
     planned: int
     rounds: tuple[Round, ...] = ()
+    inputs: Mapping[str, Any] | None = field(default=None, compare=False)
     _dealt: NDArray[np.int32] = field(repr=False, compare=False)
 
     @property
@@ -242,10 +244,10 @@ def make_plan(spec: GenerateSpec, pairs: int | None = None) -> Plan:
     return plan_of(spec, pairs)
 
 
-def plan_of(spec: GenerateSpec, pairs: int) -> Plan:
-    """The plan of a job that is known to make so many pairs; nothing is read."""
+def plan_of(spec: GenerateSpec, pairs: int, inputs: Mapping[str, Any] | None = None) -> Plan:
+    """The plan of a job that is known to make so many pairs of such inputs; nothing is read."""
     dealt = np.empty(0, np.int32) if spec.inputs is not None else deal([section.pairs for section in spec.prompts])
-    return Plan(spec=spec, spec_sha256=spec.sha256, planned=pairs, _dealt=dealt)
+    return Plan(spec=spec, spec_sha256=spec.sha256, planned=pairs, inputs=inputs, _dealt=dealt)
 
 
 def plan_record(

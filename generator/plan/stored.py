@@ -27,13 +27,13 @@ def stored_plan(store: Store, spec: GenerateSpec | None = None) -> Plan:
     """
     stored, spec = read_plan(store), spec or read_spec(store)
     with explained(f"{store}/plan.json", "Put the job's plan.json back."):
-        pairs, spec_sha256 = int(stored["pairs"]), stored["spec_sha256"]
+        pairs, spec_sha256, inputs = int(stored["pairs"]), stored["spec_sha256"], stored.get("inputs")
     if spec_sha256 != spec.sha256:
         raise StoreError(
             f"{store}/spec.yaml: is not the spec that plan.json was made for ({spec_sha256[:12]}), but "
             f"{spec.sha256[:12]}: one of them was changed. Put the job's spec.yaml back."
         )
-    return with_rounds(plan_of(spec, pairs), store)
+    return with_rounds(plan_of(spec, pairs, inputs), store)
 
 
 def begun_plan(store: Store, spec: GenerateSpec) -> dict[str, Any] | None:

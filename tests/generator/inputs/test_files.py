@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import InputError, SpecError, is_environment
 from medim_forge.generator.files import sha256_hex
+from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.inputs.dicom import read_dicom
 from medim_forge.generator.inputs.load import load_inputs, names_of_rows
-from medim_forge.generator.inputs.planned import survey_inputs
+from medim_forge.generator.inputs.survey import check_headers, survey_inputs
 from medim_forge.generator.jobspec import DicomSection
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan.plan import make_plan
 from medim_forge.generator.writers.dicom.writer import DicomWriter
 from tests.doubles.pairs import make_pair, make_provenance
 from tests.doubles.tiny_jobs import run_here, tiny_job
+from tests.doubles.toy_replica import PARTS, toy_job
 
 GOOD = ("CT_small.dcm", "MR_small_jpeg_ls_lossless.dcm", "examples_palette.dcm")
 BROKEN = ("MR_truncated.dcm", "rtplan.dcm", "SC_rgb_rle_2frame.dcm")
@@ -116,7 +119,7 @@ def test_the_plan_pins_every_file_by_its_content(given, folder):
         return survey_inputs(given("dicom", folder))
 
     before = surveyed()
-    assert before.record == {"rows": 6, "sha256": before.manifest.sha256}
+    assert before.record == {"rows": 6, "sha256": before.manifest.sha256, "burned_in": 0, "identified": 0}
     paths = [Path(path) for path in before.names.paths]
     assert paths == sorted(path for path in folder.rglob("*_*"))
     for row, path in enumerate(paths):
@@ -145,6 +148,64 @@ def test_a_folder_of_pictures_leaves_other_files_alone(given, tmp_path):
     assert np.array_equal(pixels(requests[0]), draw("chest_xray", 1).image)
     [row] = bad
     assert "row 2 cannot be decoded" in row.error
+
+
+def test_file_names_that_are_no_text_are_refused_by_number(given, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(draw("chest_xray", 1).image).save(folder / "a.png")
+    shutil.copy(folder / "a.png", os.fsdecode(os.fsencode(folder) + b"/m\xfcller.png"))
+    with pytest.raises(SpecError, match=r"1 files have names that are no UTF-8 text.*row 1\. Rename them") as caught:
+        make_plan(given("images", folder))
+    assert str(caught.value).isprintable()
+
+
+@pytest.fixture(scope="module")
+def concerning(tmp_path_factory):
+    """Three radiographs: the second has words burned in, the third names its patient."""
+    folder = tmp_path_factory.mktemp("concerning")
+    content = DicomWriter(make_provenance(), DicomSection()).objects(make_pair(0, "chest_xray"))["image.dcm"]
+    for number, (burned, removed) in enumerate([("NO", "YES"), ("YES", "YES"), ("NO", "NO")]):
+        dataset = pydicom.dcmread(io.BytesIO(content))
+        dataset.BurnedInAnnotation, dataset.PatientIdentityRemoved = burned, removed
+        dataset.save_as(folder / f"{number}.dcm")
+    return folder
+
+
+def test_dicom_that_may_be_somebodys_is_warned_about_by_row_or_refused_or_allowed(given, concerning):
+    burned, identified = check_headers(given("dicom", concerning))
+    assert "1 of 3 images say that words are burned into them" in burned
+    assert "row 1;" in burned
+    assert "Patient Identity Removed is NO" in identified
+    assert "row 2;" in identified
+    assert check_headers(given("dicom", concerning, burned_in="allow")) == (identified,)
+    assert check_headers(given("dicom", concerning, burned_in="allow", identified="allow")) == ()
+    with pytest.raises(SpecError, match=r"inputs\.identified = 'error': 1 of 3 images .* row 2;.* Take them away"):
+        check_headers(given("dicom", concerning, identified="error"))
+    assert survey_inputs(given("dicom", concerning)).flagged == {"burned_in": (1,), "identified": (2,)}
+
+
+@pytest.mark.parametrize("policy", ["error", "warn", "allow"])
+def test_a_run_refuses_such_dicom_or_says_it_in_log_card_and_manifest(tmp_path, concerning, policy):
+    inputs = {
+        "source": "dicom",
+        "path": str(concerning),
+        "domain": "chest_xray",
+        "burned_in": policy,
+        "identified": policy,
+    }
+    job, told = toy_job(tmp_path, task="image_to_report", prompts=(), inputs=inputs), []
+    out = tmp_path / "out"
+    if policy == "error":
+        with pytest.raises(SpecError, match=r"inputs\.burned_in = 'error'"):
+            run_job(job, local=True, on_event=told.append, parts=PARTS)
+        assert not out.exists()
+        return
+    result = run_job(job, local=True, on_event=told.append, parts=PARTS)
+    lines = [event.message for event in told if event.message.startswith("warning: inputs: 1 of 3 images")]
+    said = [line for line in result.warnings if line.startswith("1 given images say that")]
+    assert len(lines) == len(said) == (2 if policy == "warn" else 0)
+    assert ("given images say that words are burned in" in (out / "README.md").read_text()) == (policy == "warn")
 
 
 def test_a_file_that_vanished_is_an_error_of_the_environment_and_costs_no_row(given, folder):

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from medim_forge.generator.errors import InputError, SpecError
-from medim_forge.generator.inputs.load import load_inputs
+from medim_forge.generator.inputs.load import given_reports, load_inputs
 from medim_forge.generator.inputs.places import find_images, find_tables
-from medim_forge.generator.inputs.planned import survey_inputs
+from medim_forge.generator.inputs.survey import survey_inputs
 from medim_forge.generator.phantoms import read_findings
 from medim_forge.generator.plan.plan import make_plan
 
@@ -88,8 +88,52 @@ def test_a_row_that_does_not_decode_can_be_traced_to_its_input(given):
 
 
 def test_the_images_themselves_are_no_column_to_keep(given):
-    with pytest.raises(SpecError, match=r"keep_columns takes columns as text, and 'image' holds images"):
+    with pytest.raises(
+        SpecError, match=r"keep_columns = 'image' holds bytes in table 0, and columns are kept as text. Leave it out"
+    ):
         make_plan(given("image_to_report", {"image": [png(0)]}, keep_columns=["image"]))
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "values", "words"),
+    [
+        ("report_to_image", "report", pa.array([1, 2]), "'report' holds int64 in table 0, and reports are text"),
+        (
+            "report_to_image",
+            "report",
+            pa.array([["a"], ["b"]]),
+            "holds list<.* string> in table 0, and reports are text",
+        ),
+        ("report_to_image", "report", pa.array([None, None]), "holds null in table 0, and reports are text"),
+        (
+            "image_to_report",
+            "image",
+            pa.array(["a.png", "b.png"]),
+            "'image' holds text in table 0, and images are bytes",
+        ),
+        ("image_to_report", "image", pa.array([1, 2]), "holds int64 in table 0, and images are bytes"),
+        ("image_to_report", "image", pa.array([{"path": "a"}, {"path": "b"}]), "holds struct<path: string> in table 0"),
+    ],
+)
+def test_columns_of_another_type_are_refused_before_anything_is_made(given, task, column, values, words):
+    with pytest.raises(SpecError, match=words):
+        make_plan(given(task, {column: values}))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.binary(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_columns_that_hold_text_in_another_way_are_taken(given, kind):
+    [(shard, bad)] = loaded(given("report_to_image", {"report": pa.array(["a", "b"], pa.string()).cast(kind)}))
+    assert ([request.given_report for request in shard.requests], bad) == (["a", "b"], [])
+
+
+def test_a_report_that_is_no_utf8_is_refused_with_its_row_and_no_word_of_it(given):
+    text = "Größe ZZPLANTED".encode("latin-1")
+    job = given("report_to_image", {"report": pa.array([b"fine", text])})
+    with pytest.raises(SpecError, match=r"report_column: row 1 is no text in UTF-8.*write the table again") as caught:
+        list(given_reports(job, 10))
+    assert "ZZPLANTED" not in str(caught.value)
 
 
 def test_empty_report_is_quarantined(given):
@@ -147,7 +191,7 @@ def test_the_plan_changes_with_what_the_job_takes_of_its_inputs_and_with_nothing
         return survey_inputs(job)
 
     first = planned()
-    assert first.record == {"rows": 3, "sha256": first.manifest.sha256}
+    assert (first.record["rows"], first.record["sha256"]) == (3, first.manifest.sha256)
     assert planned(other=[5, 6, 7]).record == first.record
     changed = [planned(report=["a", None, "d"]), planned(age=[1, 2, 4]), planned(report=["a", "", "c1"])]
     assert len({first.manifest.sha256, *(other.manifest.sha256 for other in changed)}) == 4

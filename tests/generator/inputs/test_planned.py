@@ -19,7 +19,8 @@ from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.inputs import load_inputs, names_of_rows
 from medim_forge.generator.inputs.manifest import NAMES, ROWS, read_names
 from medim_forge.generator.inputs.places import find_images
-from medim_forge.generator.inputs.planned import PlannedInputs, planned_inputs, survey_inputs
+from medim_forge.generator.inputs.planned import PlannedInputs, planned_inputs
+from medim_forge.generator.inputs.survey import survey_inputs
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan import make_plan, read_plan
 from medim_forge.generator.store import SUCCESS, store_at

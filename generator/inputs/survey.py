@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from medim_forge.generator.errors import SpecError
+from medim_forge.generator.errors import SpecError, environment_fault, is_environment
 from medim_forge.generator.inputs.files import FilePairs
 from medim_forge.generator.inputs.given import GivenRows
 from medim_forge.generator.inputs.manifest import UNREADABLE, InputManifest, RowNames
@@ -19,7 +19,7 @@ from medim_forge.generator.inputs.rows import open_rows
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.jobspec.inputs import FileInputs, PhantomInputs
 from medim_forge.generator.origins import GivenDicom
-from medim_forge.generator.tracing import wordless_causes
+from medim_forge.generator.tracing import wordless, wordless_causes
 
 MOST_HEADERS = 2000  # DICOM headers that are read before a job runs: some seconds of work
 _SHOWN = 5  # rows in a message
@@ -56,10 +56,20 @@ def survey_inputs(spec: GenerateSpec) -> Survey | None:
 
     Raises:
         SpecError: no file, no row, or a column that cannot be used.
-        InputError: a row cannot be read for what stands around it.
+        EnvironmentFault: a row cannot be read for what stands around it.
     """
     if spec.inputs is None or isinstance(spec.inputs, PhantomInputs):
         return None
+    try:
+        return _survey(spec)
+    except Exception as error:
+        if is_environment(error):
+            raise environment_fault(error, "the inputs cannot be read") from wordless(error)
+        raise
+
+
+def _survey(spec: GenerateSpec) -> Survey:
+    """What `survey_inputs` gives of a job that is given files."""
     with wordless_causes():
         rows = open_rows(spec, fresh=True)
         sizes = np.empty(len(rows), np.int64)

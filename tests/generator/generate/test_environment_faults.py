@@ -17,10 +17,12 @@ from medim_forge.generator.filters.image_stats import ImageStats
 from medim_forge.generator.inputs import parquet
 from medim_forge.generator.inputs.drawn import PhantomRows
 from medim_forge.generator.inputs.row_groups import ColumnReader
+from medim_forge.generator.inputs.survey import survey_inputs
 from medim_forge.generator.jobspec.inputs import PhantomInputs
 from medim_forge.generator.shards import make
 from medim_forge.generator.store import SUCCESS, store_at
 from medim_forge.generator.store.local import LocalStore
+from medim_forge.generator.tracing import portable_traceback
 from tests.doubles.toy_jobs import run
 from tests.doubles.toy_replica import FaultyWriter, ToyReplica, content_of, toy_job
 
@@ -54,6 +56,7 @@ class Fault:
     """Fires at every call but the first two, and where a file is read only for inputs."""
 
     error: BaseException
+    armed: bool = True
     calls: int = 0
     fired: list[str] = field(default_factory=list)
 
@@ -61,7 +64,7 @@ class Fault:
         real = getattr(owner, name)
 
         def failing(*args, **kwargs):
-            if owner is not Path or Path(args[0]).parent.name == "given":
+            if self.armed and (owner is not Path or Path(args[0]).parent.name == "given"):
                 self.calls += 1
                 if self.calls > 2:
                     self.fired.append(name)
@@ -69,6 +72,19 @@ class Fault:
             return real(*args, **kwargs)
 
         patch.setattr(owner, name, failing)
+        self.spare_the_plan(patch)
+
+    def spare_the_plan(self, patch):
+        """While the job is planned, which reads all inputs, nothing fires; what was read then is not kept in memory."""
+
+        def survey(spec):
+            self.armed = False
+            found = survey_inputs(spec)
+            parquet._reader.cache_clear()
+            self.armed = True
+            return found
+
+        patch.setattr("medim_forge.generator.generate.job.survey_inputs", survey)
 
 
 def job(folder, stage):
@@ -135,6 +151,22 @@ def test_a_fault_of_the_environment_stops_the_job_blames_no_row_and_a_rerun_comp
     assert content_of(Path(spec.output.dir)) == expected
 
 
+@pytest.mark.parametrize(("stage", "kind"), [("file", "EACCES"), ("file", "MemoryError"), ("table", "EIO")])
+def test_a_fault_while_the_inputs_are_planned_is_told_by_row_and_leaves_nothing(tmp_path, stage, kind):
+    spec, fault = job(tmp_path / "job", stage), Fault(error_of(kind))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fault, "spare_the_plan", lambda patch: None)
+        fault.put(patch, *STAGES[stage])
+        told = "memory ran out" if kind == "MemoryError" else r"row \d.* cannot be read"
+        with pytest.raises(
+            EnvironmentFault, match=rf"the inputs cannot be read.*{told}.*run the same command"
+        ) as caught:
+            run(spec)
+    assert fault.fired
+    assert "smith" not in portable_traceback(caught.value)
+    assert not Path(spec.output.dir).exists()
+
+
 def test_a_comparison_that_fails_for_any_reason_ends_the_job_with_the_cause(tmp_path):
     spec, fault = job(tmp_path / "job", "compare"), Fault(ZeroDivisionError("no pairs"))
     with pytest.MonkeyPatch.context() as patch:
@@ -153,14 +185,15 @@ def test_a_fault_that_passes_costs_nothing(tmp_path):
     real = ColumnReader._step
 
     def once(reader):
-        fault.calls += 1
-        if fault.calls == 3:
+        fault.calls += fault.armed
+        if fault.armed and fault.calls == 3:
             fault.fired.append("step")
             raise fault.error
         real(reader)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ColumnReader, "_step", once)
+        fault.spare_the_plan(patch)
         run(spec)
     assert fault.fired == ["step"]
     assert store_at(spec.output.dir).exists(SUCCESS)

@@ -43,10 +43,10 @@ def settle_inputs(store: Store, spec: GenerateSpec, record: Mapping[str, Any] | 
     if surveyed is not None:
         if surveyed.record != dict(record):
             raise ChangedInputsFault(f"the inputs are not those that the job was planned with. {MEND}")
-        write_rows(store, surveyed.manifest)
         # An object has no owner who alone may read it.
         if surveyed.names is not None and not is_url(str(store)):
             write_names(store, surveyed.names)
+        write_rows(store, surveyed.manifest)  # last, for it says that both are there
         return
     planned = planned_inputs(store, record)
     assert planned is not None, "a record was given"

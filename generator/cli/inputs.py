@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medim_forge.generator.errors import MedimError
 from medim_forge.generator.events import JobEvent, OnEvent, note
@@ -19,47 +20,62 @@ from medim_forge.generator.files import is_url
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.model.quoting import shown
 
-# How messages name rows: `row 3`, `rows 3, 17, ...`.
-_ROWS = re.compile(r"\brows? (\d+(?:, \d+)*)")
+if TYPE_CHECKING:
+    from medim_forge.generator.store import Store
+
 _MOST = 100  # names shown at once
 
 
 def rows_in(text: str) -> list[int]:
     """The numbers of the rows that a message names, in order, each once."""
-    return list(dict.fromkeys(int(number) for found in _ROWS.findall(text) for number in found.split(", ")))
+    return _numbers("row", text)
 
 
-def named_lines(job: GenerateSpec, rows: Iterable[int]) -> list[str]:
-    """What these rows of the inputs are called where they lie, a line each; where nothing is known, a line says why."""
-    wanted = list(islice(dict.fromkeys(rows), _MOST + 1))
-    if not wanted:
-        return []
-    try:
-        names = _names(job, wanted[:_MOST])
-    except MedimError as error:
-        return [f"what the rows are called is not known: {error}"]
-    lines = [f"row {row} is {name}" for row, name in names.items()]
-    return [*lines, f"more than {_MOST} rows: the others are not shown"] if len(wanted) > _MOST else lines
+def named_lines(job: GenerateSpec, text: str) -> list[str]:
+    """What the rows and tables that a message names are called, a line each; where none is known, a line says why."""
+    from medim_forge.generator.inputs import names_of_rows, names_of_tables
+
+    lines = []
+    for kind, names_of in (("table", names_of_tables), ("row", names_of_rows)):
+        wanted = _numbers(kind, text)
+        if not wanted:
+            continue
+        try:
+            names = names_of(job, wanted[:_MOST], _store_of(job))
+        except MedimError as error:
+            lines.append(f"what the {kind}s are called is not known: {error}")
+            continue
+        lines += [f"{kind} {number} is {shown(name, 4096)}" for number, name in names.items()]
+        if len(wanted) > _MOST:
+            lines.append(f"more than {_MOST} {kind}s: the others are not shown")
+    return lines
 
 
-def _names(job: GenerateSpec, rows: Iterable[int]) -> dict[int, str]:
-    """What rows are called, by number, those of them that are there.
+def _numbers(kind: str, text: str) -> list[int]:
+    """The numbers of what a message names, `row 3` or `rows 3, 17, ...`, in order, each once."""
+    found = re.findall(rf"\b{kind}s? (\d+(?:, \d+)*)", text)
+    return list(dict.fromkeys(int(number) for numbers in found for number in numbers.split(", ")))
+
+
+def _store_of(job: GenerateSpec) -> Store | None:
+    """The dataset of the job, which knows what its rows were called when it was planned; None where there is none.
 
     Raises:
-        SpecError: the inputs are not there.
-        StoreError: the dataset, which may know them, cannot be read.
+        StoreError: it is damaged.
     """
-    from medim_forge.generator.inputs import names_of_rows
+    from medim_forge.generator.plan import begun_plan
     from medim_forge.generator.store import store_at
 
     place = job.output.dir
-    store = store_at(place) if is_url(place) or Path(place).is_dir() else None
-    return {row: shown(name, 4096) for row, name in names_of_rows(job, rows, store).items()}
+    if not is_url(place) and not Path(place).is_dir():
+        return None
+    store = store_at(place)
+    return None if begun_plan(store, job) is None else store
 
 
 @contextmanager
 def naming(job: GenerateSpec, wanted: bool, on_event: OnEvent = print) -> Iterator[OnEvent]:
-    """Inside, events and errors that name rows are followed by what those are called, where that is wanted.
+    """Inside, events and errors that name rows or tables are followed by what those are called, where that is wanted.
 
     Args:
         job: whose inputs they are.
@@ -69,7 +85,7 @@ def naming(job: GenerateSpec, wanted: bool, on_event: OnEvent = print) -> Iterat
 
     def show(event: JobEvent) -> None:
         on_event(event)
-        for line in named_lines(job, rows_in(event.message)):
+        for line in named_lines(job, event.message):
             on_event(note(line))
 
     try:
@@ -77,24 +93,25 @@ def naming(job: GenerateSpec, wanted: bool, on_event: OnEvent = print) -> Iterat
     except MedimError as error:
         if wanted:
             came = [f"came: {shown(path, 4096)}" for path in getattr(error, "came", ())[:_MOST]]
-            for line in (*named_lines(job, rows_in(str(error))), *came):
+            for line in (*named_lines(job, str(error)), *came):
                 print(line, file=sys.stderr)
         raise
 
 
 def with_names(job: GenerateSpec, text: str, wanted: bool) -> str:
-    """The text, with what the rows that it names are called, where that is wanted."""
-    return "\n".join([text, *named_lines(job, rows_in(text))]) if wanted else text
+    """The text, with what the rows and tables that it names are called, where that is wanted."""
+    return "\n".join([text, *named_lines(job, text)]) if wanted else text
 
 
 def lost_lines(job: GenerateSpec, place: str) -> list[str]:
     """The rows that a dataset lost, with what they are called and what was wrong; as many as are shown at once."""
     from medim_forge.generator.audit.quarantine import lost_inputs
+    from medim_forge.generator.inputs import names_of_rows
     from medim_forge.generator.store import store_at
 
     lost = list(islice(lost_inputs(store_at(place)), _MOST))
     try:
-        names = _names(job, (row.source_row for row in lost))
+        names = names_of_rows(job, (row.source_row for row in lost), _store_of(job))
     except MedimError as error:
         return [f"what the quarantined rows are called is not known: {error}"]
-    return [f"quarantined: {names.get(row.source_row, '')}: {row.error}" for row in lost]
+    return [f"quarantined: {shown(names.get(row.source_row, ''), 4096)}: {row.error}" for row in lost]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from medim_forge.generator.errors import StoreError
-from medim_forge.generator.events import OnEvent, Progress
+from medim_forge.generator.events import OnEvent, Progress, note
 from medim_forge.generator.executors import run_shards
 from medim_forge.generator.files import is_url
 from medim_forge.generator.finalise import (
@@ -87,7 +87,10 @@ def run_job(spec: GenerateSpec, *, local: bool, on_event: OnEvent, parts: Parts 
     plan = make_plan(spec, None if begun is None else begun["pairs"])
     facts: ReplicaFacts = imported(parts.facts)(spec)
     warned = _looked_at(spec, parts) if begun is None else ()
-    surveyed = survey_inputs(spec) if begun is None else None
+    surveyed = None
+    if begun is None and spec.inputs is not None:
+        on_event(note(f"{spec.name}: reading the inputs once, to know every row again"))
+        surveyed = survey_inputs(spec)
     if surveyed is not None:
         warned += concerns(spec, surveyed.flagged, len(surveyed.manifest))
     inputs = begun["inputs"] if begun is not None else None if surveyed is None else surveyed.record

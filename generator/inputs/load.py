@@ -8,10 +8,11 @@ from dataclasses import replace
 from medim_forge.generator.errors import InputError, SpecError, is_environment
 from medim_forge.generator.inputs.given import GivenRows, NoTextError
 from medim_forge.generator.inputs.manifest import read_names
+from medim_forge.generator.inputs.places import find_tables
 from medim_forge.generator.inputs.planned import PlannedInputs
 from medim_forge.generator.inputs.rows import open_rows
 from medim_forge.generator.jobspec import GenerateSpec
-from medim_forge.generator.jobspec.inputs import PhantomInputs
+from medim_forge.generator.jobspec.inputs import ParquetInputs, PhantomInputs
 from medim_forge.generator.origins import GivenSource
 from medim_forge.generator.phantoms import read_findings
 from medim_forge.generator.records import PairRequest, Quarantined, Shard, Task
@@ -90,6 +91,25 @@ def names_of_rows(spec: GenerateSpec, wanted: Iterable[int], store: Store | None
         return {}
     rows = open_rows(spec, names=None if store is None else read_names(store))
     return {row: rows.named(row) for row in sorted(set(wanted)) if row < len(rows)}
+
+
+def names_of_tables(spec: GenerateSpec, wanted: Iterable[int], store: Store | None = None) -> dict[int, str]:
+    """Which files tables of the inputs are, by number, for the one who looks; those that are not there are left out.
+
+    Args:
+        spec: the job.
+        wanted: numbers of tables.
+        store: of a dataset of the job, which may know what they were called when it was planned.
+
+    Raises:
+        InputError: the place cannot be searched.
+        StoreError: the dataset cannot be read.
+    """
+    if not isinstance(spec.inputs, ParquetInputs):
+        return {}
+    planned = None if store is None else read_names(store)
+    paths = find_tables(spec.inputs.path) if planned is None else planned.files
+    return {number: str(paths[number]) for number in sorted(set(wanted)) if number < len(paths)}
 
 
 def _loaded(spec: GenerateSpec, shard: Shard, planned: PlannedInputs | None) -> tuple[Shard, list[Quarantined]]:

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from medim_forge.generator.audit.reproduce import reproduce
 from medim_forge.generator.cli.text import reproduced_text
-from medim_forge.generator.errors import QuarantineError, SpecError, StoreError, VerifyError
+from medim_forge.generator.errors import EnvironmentFault, QuarantineError, SpecError, StoreError, VerifyError
 from medim_forge.generator.generate.job import JobResult, run_job
+from medim_forge.generator.inputs.manifest import NAMES
+from medim_forge.generator.inputs.places import find_images
 from medim_forge.generator.jobspec.generate import GenerateSpec
+from medim_forge.generator.phantoms import draw
 from medim_forge.generator.store.protocol import shard_folder
 from tests.doubles.toy_replica import PARTS, ToyReplica, set_faults, toy_job
 
@@ -115,6 +119,23 @@ def test_reproduce_of_a_pair_that_the_job_never_makes_is_a_clear_error(spec, out
     run(spec)
     with pytest.raises(SpecError, match="is not a pair of toy"):
         reproduce(out, "00000000-0000001", PARTS)
+
+
+def test_a_pair_of_a_given_image_is_reproduced_as_long_as_that_image_is_there(tmp_path, out):
+    place = tmp_path / "given"
+    place.mkdir()
+    for number in range(4):
+        Image.fromarray(draw("chest_xray", number).image).save(place / f"smith_{number}.png")
+    inputs = {"source": "images", "path": str(place), "domain": "chest_xray"}
+    run(toy_job(tmp_path, task="image_to_report", prompts=(), inputs=inputs))
+    pair_id = next(pair_id for pair_id in pair_ids(out, "pairs.parquet") if pair_id.endswith(("2", "3")))
+    # Others may go or come; names that were deleted are looked for again, and compared with the manifest.
+    (place / "smith_0.png").unlink()
+    assert reproduce(out, pair_id, PARTS).pair_id == pair_id
+    (out / NAMES).unlink()
+    find_images(str(place), "images", fresh=True)
+    with pytest.raises(EnvironmentFault, match=r"row \d (was changed since the job was planned|is beyond)"):
+        reproduce(out, pair_id, PARTS)
 
 
 def test_reproduce_of_a_quarantined_row_says_why_there_is_nothing(spec, out):

@@ -173,6 +173,20 @@ def test_an_error_names_the_row_and_what_it_is_called_where_that_is_asked_for(tm
     assert f"row 1 is {place}/{MARK}_1.png" in out + err
 
 
+def test_a_table_that_cannot_be_used_is_named_where_that_is_asked_for(tmp_path, medim):
+    table(tmp_path / "given")
+    (tmp_path / "given" / f"{MARK}_2.parquet").write_text(MARK)
+    inputs = {"source": "parquet", "path": f"{tmp_path}/given", "domain": "chest_xray"}
+    path = tmp_path / "toy.yaml"
+    path.write_text(to_yaml(toy_job(tmp_path, task="image_to_report", prompts=(), inputs=inputs)))
+    code, out, err = medim("plan", path)
+    assert code == 1
+    assert "table 1 is not Parquet" in err
+    assert MARK not in out + err
+    _, _, err = medim("plan", path, "--show-inputs")
+    assert f"table 1 is {tmp_path}/given/{MARK}_2.parquet" in err
+
+
 def test_rows_that_messages_name_are_found_in_their_order():
     assert rows_in("4 of 9 reports (rows 7, 2, 30, ...): row 2 is empty; 8 rows more") == [7, 2, 30]
 

@@ -12,15 +12,18 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from medim_forge.generator.audit.verify import inspect
 from medim_forge.generator.cli import commands as cli
 from medim_forge.generator.dataset.reader import open_dataset
-from medim_forge.generator.errors import MedimError
+from medim_forge.generator.errors import MedimError, ShardError
 from medim_forge.generator.events import JobEvent
 from medim_forge.generator.generate.job import JobResult, run_job
+from medim_forge.generator.inputs.manifest import NAMES, ROWS
 from medim_forge.generator.jobspec.generate import GenerateSpec
 from medim_forge.generator.jobspec.load import to_yaml
+from medim_forge.generator.phantoms import draw
 from medim_forge.generator.store import s3_client as object_client
 from medim_forge.generator.store.s3 import ObjectStore
 from tests.doubles.object_server import copied, keys_below
@@ -115,6 +118,33 @@ def test_a_job_into_a_bucket_leaves_the_bytes_of_a_local_run(job, url, tmp_path,
     check_whole(url, tmp_path / "copy", truth)
     assert sum(name.endswith(".dcm") for name in truth) == 14
     assert run_here(job()).made == 0
+
+
+def test_names_of_given_images_stay_out_of_a_bucket_and_the_images_are_still_those_that_were_planned(url, tmp_path):
+    place = tmp_path / "given"
+    place.mkdir()
+    for number in range(4):
+        Image.fromarray(draw("chest_xray", number).image).save(place / f"smith_{number}.png")
+    inputs = {"source": "images", "path": str(place), "domain": "chest_xray"}
+    spec = toy_job(
+        tmp_path,
+        task="image_to_report",
+        prompts=(),
+        inputs=inputs,
+        output={"dir": url, "dicom": None},
+        compute={"max_retries": 0},
+    )
+    third = place / "smith_3.png"
+    kept = third.read_bytes()
+    with pytest.raises(ShardError, match="row 3 was changed since the job was planned"):
+        run_here(spec, once_committed(0, lambda: third.write_bytes(kept + b" "), []))
+    third.write_bytes(kept)
+    assert run_here(spec).counts.quarantined == 0
+    store = ObjectStore(url)
+    assert (store.exists(ROWS), store.exists(NAMES)) == (True, False)
+    assert not any(
+        b"smith" in path.read_bytes() for path in copied(url, tmp_path / "copy").rglob("*") if path.is_file()
+    )
 
 
 def test_an_outage_of_seconds_in_the_middle_loses_nothing_and_the_job_goes_on(job, url, tmp_path, truth, relay, caplog):

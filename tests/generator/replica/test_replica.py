@@ -15,6 +15,7 @@ from medim_forge.generator.inputs.images import read_image
 from medim_forge.generator.phantoms import OPENING, draw
 from medim_forge.generator.records import PairRequest, Prompt, Shard
 from medim_forge.generator.replica.load import checkpoint_facts, load_replica
+from medim_forge.generator.tracing import portable_traceback
 from medim_forge.model.sampling import SamplingError
 from tests.doubles.tiny_checkpoint import write_tiny_checkpoint
 
@@ -201,6 +202,15 @@ def test_a_given_report_that_does_not_fit_is_a_row_error(make):
     row = dataclasses.replace(requests()[1], given_report="zq " * 30)
     with pytest.raises(RowError, match=r"pair pair-1: report of \d+ ids does not fit"):
         replica.generate(shard([row], "report_to_image"))
+
+
+@pytest.mark.parametrize("text", ["zq " * 30 + "Jane Doe", "Jane Doe \N{SNOWMAN}", "Jane Doe <s>", "Jane Doe \ud800"])
+def test_a_given_report_that_cannot_be_used_is_not_repeated_for_it_may_be_about_somebody(make, text):
+    replica = load_replica(make(task="report_to_image", prompts=None, inputs=INPUTS))
+    row = dataclasses.replace(requests()[1], given_report=text)
+    with pytest.raises(RowError, match="pair pair-1: report") as caught:
+        replica.generate(shard([row], "report_to_image"))
+    assert "Jane" not in portable_traceback(caught.value)
 
 
 def test_logits_that_are_not_finite_name_the_pair_and_its_seed(make, monkeypatch):

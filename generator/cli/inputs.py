@@ -26,18 +26,13 @@ if TYPE_CHECKING:
 _MOST = 100  # names shown at once
 
 
-def rows_in(text: str) -> list[int]:
-    """The numbers of the rows that a message names, in order, each once."""
-    return _numbers("row", text)
-
-
 def named_lines(job: GenerateSpec, text: str) -> list[str]:
     """What the rows and tables that a message names are called, a line each; where none is known, a line says why."""
     from medim_forge.generator.inputs import names_of_rows, names_of_tables
 
     lines = []
     for kind, names_of in (("table", names_of_tables), ("row", names_of_rows)):
-        wanted = _numbers(kind, text)
+        wanted = numbers_of(kind, text)
         if not wanted:
             continue
         try:
@@ -51,7 +46,7 @@ def named_lines(job: GenerateSpec, text: str) -> list[str]:
     return lines
 
 
-def _numbers(kind: str, text: str) -> list[int]:
+def numbers_of(kind: str, text: str) -> list[int]:
     """The numbers of what a message names, `row 3` or `rows 3, 17, ...`, in order, each once."""
     found = re.findall(rf"\b{kind}s? (\d+(?:, \d+)*)", text)
     return list(dict.fromkeys(int(number) for numbers in found for number in numbers.split(", ")))

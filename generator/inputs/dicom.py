@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +97,11 @@ def read_dicom(content: bytes) -> NDArray[np.uint8]:
             raise InputError(f"is damaged DICOM ({type(error).__name__})") from error
 
 
-def read_header(content: bytes) -> GivenDicom:
+def read_header(content: bytes | BinaryIO) -> GivenDicom:
     """What a DICOM file says of itself that an image made of it has to say too.
+
+    Args:
+        content: of the file; or the file, open at its start, of which no pixels are read then.
 
     Raises:
         InputError: it is no DICOM.
@@ -161,16 +164,19 @@ def _text(value: Any) -> str:
     return "; ".join(str(part) for part in values)
 
 
-def _parsed(content: bytes) -> FileDataset:
-    """The dataset, with its transfer syntax known.
+def _parsed(content: bytes | BinaryIO) -> FileDataset:
+    """The dataset, with its transfer syntax known; without its pixels where the file itself is given.
 
     Raises:
         InputError: the bytes are no DICOM.
     """
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    alone = not isinstance(content, bytes)
     try:
-        dataset = read_bounded(io.BytesIO(content))
+        dataset = read_bounded(file, stop_before_pixels=alone)
     except InvalidDicomError:
-        dataset = read_bounded(io.BytesIO(content), force=True)
+        file.seek(0)
+        dataset = read_bounded(file, force=True, stop_before_pixels=alone)
         if "SOPClassUID" not in dataset and not any(name in dataset for name in _PIXELS):
             raise InputError("is not DICOM: it has neither the preamble nor the elements") from None
     if "TransferSyntaxUID" not in dataset.file_meta:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ class FilePairs:
         files: of the images, sorted by path.
         left_out: files of the place that are neither images nor their reports.
         keep_names: whether `source` names the files, below the folder that all of them share.
+        top: that folder, where it is known.
     """
 
     place: str
@@ -39,6 +41,7 @@ class FilePairs:
     files: Sequence[Path]
     left_out: tuple[Path, ...] = ()
     keep_names: bool = False
+    top: str | None = None
     _last: list[tuple[int, bytes]] = field(default_factory=lambda: [(-1, b"")], repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -119,7 +122,7 @@ class FilePairs:
         return len(content), sha256_hex(content)
 
     def fingerprint_and_header(self, row: int) -> tuple[tuple[int, str] | None, GivenDicom | None]:
-        """What `fingerprint` and `header` give, read once.
+        """What `fingerprint` and `header` give, of the file as it is read once.
 
         Raises:
             InputError: what stands around the row failed; names the row.
@@ -140,7 +143,14 @@ class FilePairs:
         Raises:
             InputError: what stands around the row failed; names the row.
         """
-        return self.fingerprint_and_header(row)[1]
+        path = self._file(row)
+        if not self._is_dicom(path):
+            return None
+        try:
+            with path.open("rb") as file:
+                return _header_or_none(file)
+        except OSError as error:
+            raise InputError(f"row {row} cannot be read ({why(error)}). Mend its file.") from wordless(error)
 
     def named(self, row: int) -> str:
         """The path of the row's file, for the one who looks; everything else names rows by their number."""
@@ -176,7 +186,7 @@ class FilePairs:
     @cached_property
     def _top(self) -> str:
         """The folder that all files share."""
-        return os.path.commonpath([file.parent for file in self.files])
+        return os.path.commonpath([file.parent for file in self.files]) if self.top is None else self.top
 
     def _is_dicom(self, path: Path) -> bool:
         return self.kind == "dicom" or (self.kind == "either" and is_dicom(path))
@@ -213,14 +223,14 @@ def _report(row: int, image: Path) -> str | None:
         ) from wordless(error)
 
 
-def _header(content: bytes) -> GivenDicom:
+def _header(content: bytes | BinaryIO) -> GivenDicom:
     """What a DICOM file says of itself."""
     from medim_forge.generator.inputs.dicom import read_header
 
     return read_header(content)
 
 
-def _header_or_none(content: bytes) -> GivenDicom | None:
+def _header_or_none(content: bytes | BinaryIO) -> GivenDicom | None:
     """What a DICOM file says of itself; None where it cannot be read as one, which is said when its picture is read."""
     try:
         return _header(content)

@@ -82,6 +82,11 @@ class RowNames:
         """The paths of their files, each made when it is asked for, for there may be millions."""
         return _Paths(self.paths)
 
+    @cached_property
+    def top(self) -> str:
+        """The folder that all of them share."""
+        return os.path.commonpath([path.parent for path in self.files])
+
     @property
     def sha256(self) -> str:
         """The digest that the file ends with, hex."""

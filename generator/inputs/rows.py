@@ -50,7 +50,9 @@ def open_rows(spec: GenerateSpec, *, fresh: bool = False, names: RowNames | None
     if isinstance(inputs, ParquetInputs):
         return _open_tables(inputs, spec.task, spec.place("inputs"), names)
     if names is not None:
-        return FilePairs(place=inputs.path, kind=inputs.source, files=names.files, keep_names=inputs.keep_names)
+        kept = inputs.keep_names
+        top = names.top if kept else None
+        return FilePairs(place=inputs.path, kind=inputs.source, files=names.files, keep_names=kept, top=top)
     try:
         files = find_images(inputs.path, inputs.source, fresh=fresh).images[: inputs.limit]
     except InputError as error:

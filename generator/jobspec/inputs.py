@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medim_forge.generator.jobspec.fields import (
     Count,
@@ -106,6 +106,13 @@ class FileInputs(Section):
     keep_names: bool = False
     burned_in: Concern = "warn"
     identified: Concern = "warn"
+
+    @model_validator(mode="after")
+    def _pictures_say_nothing(self) -> FileInputs:
+        for key in ("burned_in", "identified"):
+            if self.source == "images" and getattr(self, key) == "error":
+                raise ValueError(f"{key}: error is of DICOM; source: images says nothing of itself, so leave it out")
+        return self
 
 
 InputsSection = Annotated[PhantomInputs | ParquetInputs | FileInputs, Field(discriminator="source")]

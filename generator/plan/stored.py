@@ -8,7 +8,7 @@ from typing import Any
 from medim_forge.generator.errors import SpecError, StoreError
 from medim_forge.generator.jobspec import GenerateSpec, parse_spec, to_yaml
 from medim_forge.generator.jobspec.document import parse_yaml
-from medim_forge.generator.plan.plan import Plan, plan_of
+from medim_forge.generator.plan.plan import PLAN_FORMAT, Plan, plan_of
 from medim_forge.generator.plan.rounds import with_rounds
 from medim_forge.generator.store import Store
 from medim_forge.generator.store.documents import explained, read_json, sealed_text
@@ -45,6 +45,7 @@ def begun_plan(store: Store, spec: GenerateSpec) -> dict[str, Any] | None:
     if not store.exists("plan.json"):
         return None
     plan = read_plan(store)
+    _check_format(store, plan)
     with explained(f"{store}/plan.json", "Put the job's plan.json back."):
         same = plan["spec_sha256"] == spec.sha256
         return {**plan, "pairs": int(plan["pairs"]), "inputs": plan.get("inputs")} if same else None
@@ -82,10 +83,25 @@ def check_plan(store: Store, plan: Mapping[str, Any]) -> None:
     Raises:
         StoreError: it does not, naming what differs: weights first, for all else may follow from them.
     """
-    found = differences(read_plan(store), plan)
+    stored = read_plan(store)
+    _check_format(store, stored)
+    found = differences(stored, plan)
     weights = [line for line in found if line.startswith("model_sha256:")]
     refuse(store, "plan.json is of other weights", weights)
     refuse(store, "plan.json is of other inputs or library versions", found)
+
+
+def _check_format(store: Store, plan: Mapping[str, Any]) -> None:
+    """The plan was written by this release; what an earlier one wrote is not repeated, for it names files.
+
+    Raises:
+        StoreError: it was not.
+    """
+    if plan.get("format", PLAN_FORMAT) != PLAN_FORMAT:
+        raise StoreError(
+            f"{store}/plan.json: was written by another release, which planned inputs in another way. Go on with that "
+            "release, or give this job a folder of its own with --out."
+        )
 
 
 def read_spec(store: Store) -> GenerateSpec:

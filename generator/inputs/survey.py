@@ -75,7 +75,7 @@ def _survey(spec: GenerateSpec) -> Survey:
         sizes = np.empty(len(rows), np.int64)
         digests = np.zeros((len(rows), 32), np.uint8)
         flagged: dict[str, list[int]] = {key: [] for key in _CONCERNS}
-        for row, (found, header) in enumerate(_looked_at(rows)):
+        for row, (found, header) in enumerate(_looked_at(rows, headers=_wants_headers(spec))):
             sizes[row] = UNREADABLE if found is None else found[0]
             if found is not None:
                 digests[row] = np.frombuffer(bytes.fromhex(found[1]), np.uint8)
@@ -91,9 +91,7 @@ def check_headers(spec: GenerateSpec) -> tuple[str, ...]:
     Raises:
         SpecError: one says of itself what the job refuses.
     """
-    if not isinstance(spec.inputs, FileInputs) or spec.inputs.source != "dicom":
-        return ()
-    if spec.inputs.burned_in == spec.inputs.identified == "allow":
+    if not _wants_headers(spec):
         return ()
     rows = open_rows(spec)
     assert isinstance(rows, FilePairs), "a job that is given files has files"
@@ -131,6 +129,16 @@ def concerns(spec: GenerateSpec, flagged: dict[str, tuple[int, ...]], looked_at:
     return tuple(lines)
 
 
+def _wants_headers(spec: GenerateSpec) -> bool:
+    """Whether the job asks what DICOM says of itself; reading a header takes some milliseconds."""
+    inputs = spec.inputs
+    return (
+        isinstance(inputs, FileInputs)
+        and inputs.source == "dicom"
+        and {inputs.burned_in, inputs.identified} != {"allow"}
+    )
+
+
 def _flags(header: GivenDicom | None) -> tuple[str, ...]:
     """The keys of the job that are about an image with this header."""
     if header is None:
@@ -139,14 +147,19 @@ def _flags(header: GivenDicom | None) -> tuple[str, ...]:
     return tuple(key for key, said in found.items() if said)
 
 
-def _looked_at(rows: GivenRows) -> Iterator[tuple[tuple[int, str] | None, GivenDicom | None]]:
-    """Size, digest and header of every row in order; files are read several at a time."""
+def _looked_at(rows: GivenRows, *, headers: bool) -> Iterator[tuple[tuple[int, str] | None, GivenDicom | None]]:
+    """Size and digest of every row in order, and headers where they are wanted; files are read several at a time."""
     if not isinstance(rows, FilePairs):
         yield from ((rows.fingerprint(row), None) for row in range(len(rows)))
         return
     with ThreadPoolExecutor(_THREADS) as pool:
         for first in range(0, len(rows), _AT_ONCE):
-            yield from pool.map(rows.fingerprint_and_header, range(first, min(first + _AT_ONCE, len(rows))))
+            some = range(first, min(first + _AT_ONCE, len(rows)))
+            yield from (
+                pool.map(rows.fingerprint_and_header, some)
+                if headers
+                else ((found, None) for found in pool.map(rows.fingerprint, some))
+            )
 
 
 def _names_of(rows: GivenRows) -> RowNames:

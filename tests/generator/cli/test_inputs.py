@@ -6,6 +6,7 @@ whatever repeats any of them is seen.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -184,6 +185,26 @@ def test_a_table_that_cannot_be_used_is_named_where_that_is_asked_for(tmp_path, 
     assert MARK not in out + err
     _, _, err = medim("plan", path, "--show-inputs")
     assert f"table 1 is {tmp_path}/given/{MARK}_2.parquet" in err
+
+
+def test_files_that_came_and_went_are_named_where_that_is_asked_for(tmp_path, medim):
+    place, out = tmp_path / "given", tmp_path / "out"
+    place.mkdir()
+    for number in range(4):
+        Image.fromarray(draw("chest_xray", number).image).save(place / f"{MARK}_{number}.png")
+    inputs = {"source": "images", "path": str(place), "domain": "chest_xray"}
+    path = tmp_path / "toy.yaml"
+    path.write_text(to_yaml(toy_job(tmp_path, task="image_to_report", prompts=(), inputs=inputs)))
+    assert medim("run", path, "--local")[0] == 0
+    shutil.rmtree(out / "shards" / "000001")
+    (place / f"{MARK}_1.png").rename(place / f"{MARK}_7.png")
+    code, printed, err = medim("run", path, "--local")
+    assert code == 1
+    assert "1 files came, 1 went (row 1), 0 changed" in err
+    assert MARK not in printed + err
+    _, _, err = medim("run", path, "--local", "--show-inputs")
+    assert f"row 1 is {place}/{MARK}_1.png" in err
+    assert f"came: {place}/{MARK}_7.png" in err
 
 
 def test_rows_that_messages_name_are_found_in_their_order():

@@ -183,6 +183,8 @@ def test_dicom_that_may_be_somebodys_is_warned_about_by_row_or_refused_or_allowe
     with pytest.raises(SpecError, match=r"inputs\.identified = 'error': 1 of 3 images .* row 2;.* Take them away"):
         check_headers(given("dicom", concerning, identified="error"))
     assert survey_inputs(given("dicom", concerning)).flagged == {"burned_in": (1,), "identified": (2,)}
+    unasked = survey_inputs(given("dicom", concerning, burned_in="allow", identified="allow"))
+    assert unasked.flagged == {"burned_in": (), "identified": ()}
 
 
 @pytest.mark.parametrize("policy", ["error", "warn", "allow"])

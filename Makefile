@@ -7,6 +7,7 @@ INSTALLED_TEST := $(VENV)/.installed-test
 INSTALLED_DEV := $(VENV)/.installed-dev
 LOCKS := $(wildcard locks/install locks/*/*.txt)
 OUT := out/quickstart
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-fast test-durations lint types format lock licences clean
@@ -51,9 +52,10 @@ quickstart: $(INSTALLED)
 	@echo "contact sheet: $(OUT)/contact_sheet.png"
 	@echo "dataset card:  $(OUT)/README.md"
 
+# Two files at a time, for many tests wait for processes that they started; one thread each, so that two do not fight.
 test: $(INSTALLED_TEST)
 	@.ci/packages
-	$(BIN)/python -m pytest -m "not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n $(WORKERS) --dist loadfile
 
 test-fast: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest

@@ -59,13 +59,13 @@ def test_the_job_with_quotas_makes_rounds_within_its_budget(tmp_path):
     from medim_forge.generator.generate.job import run_job
 
     job = smaller(values("balanced_cxr.yaml", tmp_path / "out"))
-    quotas = [{**one, "kept": 4} if "kept" in one else {**one, "at_most": 2} for one in job["balance"]["quotas"]]
-    job["balance"] = {"budget": 40, "quotas": quotas}
+    quotas = [{**one, "kept": 3} if "kept" in one else {**one, "at_most": 2} for one in job["balance"]["quotas"]]
+    job["balance"] = {"budget": 16, "quotas": quotas}
     result = run_job(parse_spec(job, source="balanced_cxr"), local=True, **QUIET)
     balance = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["balance"]
-    assert 9 < result.counts.pairs == balance["made"] <= 40
+    assert 9 < result.counts.pairs == balance["made"] <= 16
     assert result.rounds == len(balance["rounds"]) > 0
-    assert all(one["met"] for one in balance["quotas"]) or result.counts.pairs == 40
+    assert all(one["met"] for one in balance["quotas"]) or result.counts.pairs == 16
     verify(tmp_path / "out")
 
 
@@ -162,15 +162,15 @@ def test_the_evaluation_job_writes_figures_and_a_card(tmp_path):
 
     from medim_forge.generator.evaluation.job import run
 
-    job = values("evaluate_phantom.yaml", tmp_path / "out", chest_pairs=4, pathology_pairs=4)
+    job = values("evaluate_phantom.yaml", tmp_path / "out", chest_pairs=2, pathology_pairs=2)
     job["probe"] = {"images": 64, "passes": 1}
-    job["sampling"] = {"steps": 2, "text_steps": 4, "batch_size": 4}
+    job["sampling"] = {"steps": 2, "text_steps": 2, "batch_size": 4}
     out = run(parse_spec(job, source="evaluate"), local=True, **QUIET)
     figures = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     for section in figures["domains"].values():
         for task in ("joint", "report_to_image", "image_to_report"):
             assert 0 <= section[task]["macro_f1"] <= 1
-            assert section[task]["n"] == 8
+            assert section[task]["n"] == 4
     assert "held-out phantoms" in (out / "README.md").read_text(encoding="utf-8")
 
 

@@ -60,6 +60,7 @@ def shown(name: str) -> Iterator[OnEvent]:
     if not sys.stdout.isatty():
         yield Lines().show
         return
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
@@ -72,7 +73,7 @@ def shown(name: str) -> Iterator[OnEvent]:
         TextColumn("{task.fields[state]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     pace = Pace()
-    with Progress(*columns, expand=True) as bar:
+    with Progress(*columns, console=Console(), expand=True) as bar:
         task = bar.add_task(name, total=None, count="", state="starting")
 
         def show(event: JobEvent) -> None:

@@ -165,10 +165,6 @@ def test_a_submitted_job_is_followed_stopped_resumed_and_then_has_nothing_to_do(
     assert "nothing was left to do" in said
     assert {path: path.stat().st_mtime_ns for path in (out / "shards").rglob("*")} == stamps
 
-    code, said = user.submit()
-    assert code != 0
-    assert "would be lost with the working copy" in " ".join(said.split())
-
 
 def test_the_upload_is_small_and_holds_what_the_job_needs(repository, tmp_path, monkeypatch):
     from ray._private.runtime_env.packaging import create_package

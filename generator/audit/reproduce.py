@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, open_dataset
 from medim_forge.generator.errors import InputError, StoreError, VerifyError
@@ -26,8 +24,9 @@ from medim_forge.generator.records import ReplicaFacts
 from medim_forge.generator.shards import Parts
 from medim_forge.generator.shards.make import run_shard
 from medim_forge.generator.shards.worker import imported
-from medim_forge.generator.store import Store, shard_name, store_at
+from medim_forge.generator.store import SUCCESS, Store, shard_name, store_at
 from medim_forge.generator.store.folder import differences
+from medim_forge.generator.store.tables import read_table
 from medim_forge.generator.writers.dicom.archive import REPORT_FILE, beside, read_object
 
 
@@ -100,7 +99,7 @@ def _stored(store: Store, shard: str, pair_id: str) -> dict[str, Any]:
         VerifyError: the pair is not there, or was quarantined.
     """
     folder = f"{store}/{shard}"
-    row = _row(lambda name: store.handle(f"{shard}/{name}"), pair_id, folder)
+    row = _row(lambda name: store.handle(f"{shard}/{name}"), pair_id)
     if row is None:
         raise VerifyError(
             f"pair {pair_id}: is in neither {PAIRS_FILE} nor {REJECTED_FILE} of {folder}; run `medim verify`."
@@ -113,29 +112,19 @@ def _stored(store: Store, shard: str, pair_id: str) -> dict[str, Any]:
     return row
 
 
-def _row(handle: Callable[[str], Handle], pair_id: str, folder: str) -> dict[str, Any] | None:
+def _row(handle: Callable[[str], Handle], pair_id: str) -> dict[str, Any] | None:
     """The pair's row among the kept or the rejected pairs of a shard; None where it is in neither.
 
     Args:
         handle: gives what a table of the shard is read from.
         pair_id: of the pair.
-        folder: of the shard, for messages.
 
     Raises:
-        StoreError: a table is missing.
-        VerifyError: a table cannot be read.
+        StoreError: a table is missing or damaged.
     """
     for name in (PAIRS_FILE, REJECTED_FILE):
-        try:
-            found = pq.read_table(handle(name), filters=[("pair_id", "==", pair_id)]).to_pylist()
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{folder}/{name}: is missing; the job has not made this shard, or it was deleted."
-            ) from error
-        except (OSError, pa.ArrowException) as error:
-            raise VerifyError(
-                f"pair {pair_id}: {folder}/{name} cannot be read ({error}); run `medim verify`."
-            ) from error
+        table = read_table(handle(name), checked=False)
+        found = table.filter(pc.equal(table.column("pair_id"), pair_id)).to_pylist()
         if found:
             return dict(found[0])
     return None
@@ -149,9 +138,14 @@ def _check_bytes(store: Store, stored: dict[str, Any]) -> None:
     """
     pair_id = stored["pair_id"]
     copies = {shard_name(stored["shard"]): stored["image"]["bytes"]}
-    # Not finished yet, dropped, or an exact copy of another pair: then `data/` does not hold it.
-    with contextlib.suppress(StoreError):
-        copies["data"] = open_dataset(store).row(pair_id).png
+    if store.exists(SUCCESS):
+        data = open_dataset(store)
+        # Dropped, or an exact copy of another pair: then `data/` does not hold it.
+        if (place := data.find(pair_id)) is not None:
+            try:
+                copies["data"] = data[place].png
+            except StoreError as error:
+                raise VerifyError(f"pair {pair_id}: its PNG in {store}/data is damaged: {error}") from error
     for where, png in copies.items():
         digest = sha256_hex(png)
         if digest != stored["image_sha256"]:
@@ -174,7 +168,7 @@ def _remade(
     replica = imported(parts.replica)(spec)
     judge, writers = imported(parts.judge)(spec), imported(parts.writers)(spec, replica.facts)
     run_shard(replace(shard, requests=(request,)), spec, replica, judge, writers, scratch, planned=planned)
-    row = _row(scratch.joinpath, request.pair_id, str(scratch))
+    row = _row(scratch.joinpath, request.pair_id)
     if row is None or row.get("error") is not None:
         raise VerifyError(f"pair {request.pair_id}: cannot be made now: {row['error'] if row else 'no row'}.")
     return row

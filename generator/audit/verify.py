@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance, provenance_of
 from medim_forge.generator.dataset.png import decode_png
@@ -23,7 +22,8 @@ from medim_forge.generator.finalise.view import DATA
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.plan import read_spec
 from medim_forge.generator.records import Counts, ReplicaFacts, ShardRecord
-from medim_forge.generator.store import FOLDERS, RECORD, Store, shard_name, store_at
+from medim_forge.generator.store import FOLDERS, RECORD, SUCCESS, Store, shard_name, store_at
+from medim_forge.generator.store.tables import read_batches, schema_of
 
 _SHOWN = 20
 
@@ -154,9 +154,11 @@ class _Check:
                     f"{path}: is not the file that was written ({found.size} bytes, sha256 {found.sha256}; "
                     f"recorded {entry['size']} bytes, {entry['sha256']})"
                 )
-        for name in sorted(there):
-            if not name.endswith(f"/{RECORD}") and name not in self.expected:
-                self.problems.append(f"{name}: is not in the manifest")
+        # Records of shards are compared with the manifest one by one; one of a shard that it does not count is a stray.
+        records = {f"{shard_name(index)}/{RECORD}" for index in range(self.counts["shards"])}
+        self.problems += [f"{name}: is not in the manifest" for name in sorted(there - records - self.expected.keys())]
+        if not self.store.exists(SUCCESS):
+            self.problems.append(f"{SUCCESS}: is missing: the dataset is not finished; run its job again")
 
     def _shard(self, index: int) -> ShardRecord | None:
         """Checks the rows of a shard against its record, and the record against the manifest."""
@@ -187,19 +189,17 @@ class _Check:
         """Checks schema and rows of a Parquet file; the number of rows that could be read."""
         count = 0
         try:
-            with pq.ParquetFile(self.store.handle(name)) as file:
-                if _facts(file.schema_arrow) != _facts(schema):
-                    self.problems.append(
-                        f"{name}: columns or metadata are not those of this job and release; an earlier one made them, "
-                        "or somebody changed them"
-                    )
-                for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
-                    for row in batch.to_pylist():
-                        count += 1
-                        self.problems += [
-                            f"{name}: pair {row['pair_id']}: {problem}" for problem in self._row(row, dicom)
-                        ]
-        except (OSError, pa.ArrowException, KeyError) as error:
+            handle = self.store.handle(name)
+            if _facts(schema_of(handle)) != _facts(schema):
+                self.problems.append(
+                    f"{name}: columns or metadata are not those of this job and release; an earlier one made them, "
+                    "or somebody changed them"
+                )
+            for batch in read_batches(handle, ROW_GROUP_ROWS, checked=False):
+                for row in batch.to_pylist():
+                    count += 1
+                    self.problems += [f"{name}: pair {row['pair_id']}: {problem}" for problem in self._row(row, dicom)]
+        except (OSError, StoreError, KeyError) as error:
             self.problems.append(f"{name}: cannot be read ({type(error).__name__}: {error})")
         return count
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medim_forge.generator.dataset.png import decode_png
@@ -32,6 +31,7 @@ from medim_forge.generator.files import Handle
 from medim_forge.generator.filters import SCORE_PREFIX
 from medim_forge.generator.records import Domain, Task
 from medim_forge.generator.store import PENDING, Store, store_at
+from medim_forge.generator.store.tables import footer_of, read_group
 
 _CACHED_ROW_GROUPS = 4
 
@@ -189,16 +189,18 @@ class Dataset:
         Raises:
             StoreError: the dataset does not hold it.
         """
-        start = 0
-        for group in self._groups:
-            ids = _read(group, ["pair_id"]).column("pair_id").to_pylist()
-            if pair_id in ids:
-                return self[start + ids.index(pair_id)]
-            start += group.rows
+        place = self.find(pair_id)
+        if place is not None:
+            return self[place]
         raise StoreError(
             f"{_names(self.files)}: no pair {pair_id} among {len(self)} kept pairs; it may have been dropped, "
             "quarantined or a duplicate: look into shards/*/_rejected.parquet"
         )
+
+    def find(self, pair_id: str) -> int | None:
+        """The position of a pair; None where the dataset does not hold it."""
+        ids = (row["pair_id"] for row in self.columns(["pair_id"]))
+        return next((place for place, found in enumerate(ids) if found == pair_id), None)
 
     def columns(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The named columns of every row in order; images are not read unless named."""
@@ -282,12 +284,7 @@ def _row_groups(file: Handle) -> list[_RowGroup]:
     Raises:
         StoreError: it cannot be read, or has another schema version.
     """
-    try:
-        metadata = pq.read_metadata(file)
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{file}: cannot be read as Parquet ({error}); `medim verify` tells what is damaged"
-        ) from error
+    metadata = footer_of(file)
     version = (metadata.metadata or {}).get(b"schema_version", b"none").decode()
     if version != str(SCHEMA_VERSION):
         raise StoreError(
@@ -297,8 +294,7 @@ def _row_groups(file: Handle) -> list[_RowGroup]:
 
 
 def _read(group: _RowGroup, names: list[str] | None = None) -> pa.Table:
-    with pq.ParquetFile(group.file) as table:
-        return table.read_row_group(group.number, columns=names)
+    return read_group(group.file, group.number, names)
 
 
 def _names(files: Sequence[Handle]) -> str:

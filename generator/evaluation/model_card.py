@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from medim_forge.generator.records import Task
+from medim_forge.generator.store.documents import explained
 from medim_forge.generator.templates import render
 from medim_forge.model import checkpoint
 
@@ -40,7 +41,8 @@ def write_model_card(path: Path, figures: Mapping[str, Any], folder: Path) -> No
 def training_line(folder: Path) -> str:
     """How it was trained, in one line, from `card.json`."""
     path = folder / "card.json"
-    card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    with explained(path, "Put back the file of the checkpoint."):
+        card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     training = card.get("training")
     if not training:
         return "not recorded"

@@ -10,6 +10,7 @@ from typing import Any
 from medim_forge.generator.finalise.view import data_digest
 from medim_forge.generator.records import FileRecord
 from medim_forge.generator.store import Store
+from medim_forge.generator.store.documents import read_json, sealed_text
 
 NGRAM = 8  # words
 PRIVACY = "privacy.json"
@@ -77,7 +78,7 @@ def privacy_record(result: Privacy) -> dict[str, Any]:
 def write_privacy(store: Store, record: Mapping[str, Any]) -> None:
     """The result lies in the dataset, as `privacy.json`."""
     with store.draft(PRIVACY) as path:
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        path.write_text(sealed_text(record), encoding="utf-8")
 
 
 def current_privacy(store: Store, files: Sequence[FileRecord]) -> dict[str, Any] | None:
@@ -89,7 +90,7 @@ def current_privacy(store: Store, files: Sequence[FileRecord]) -> dict[str, Any]
     """
     if not store.exists(PRIVACY):
         return None
-    values: dict[str, Any] = json.loads(store.read(PRIVACY))
+    values = read_json(store, PRIVACY, "Delete it, and run `medim privacy` again.")
     if values.get("data_sha256") == data_digest(files):
         return {**values, "ngram": NGRAM}
     store.remove(PRIVACY)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE, Provenance
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle, file_record
@@ -21,6 +19,7 @@ from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import STRATUM_COLUMNS, Stratum, of_domain, strata_of, strata_of_prompts
 from medim_forge.generator.records import Counts, Domain, ShardRecord
 from medim_forge.generator.store import RECORD, Store, shard_name
+from medim_forge.generator.store.tables import read_table, schema_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +63,12 @@ class Tally:
         """One more shard is counted."""
         self.counts += record.counts
         self.pairs_bytes += sum(file.size for file in record.files if file.path == PAIRS_FILE)
-        for row in pq.read_table(kept, columns=list(STRATUM_COLUMNS)).to_pylist():
+        for row in read_table(kept, STRATUM_COLUMNS).to_pylist():
             strata = strata_of(row, plan)
             self.asked[row["domain"]] += 1
             self.judged.update(strata)
             self.kept_of.update(strata)
-        for row in pq.read_table(rejected, columns=[*STRATUM_COLUMNS, "stage", "reasons"]).to_pylist():
+        for row in read_table(rejected, [*STRATUM_COLUMNS, "stage", "reasons"]).to_pylist():
             self.asked[row["domain"]] += 1
             if row["stage"] == "filter":
                 strata = strata_of(row, plan)
@@ -92,9 +91,9 @@ class Tally:
 def _novelty(table: Handle) -> list[float]:
     """The novelty of every pair of a table that has one; a table from before this score has none."""
     name = f"{SCORE_PREFIX}{NOVELTY}"
-    if name not in pq.read_schema(table).names:
+    if name not in schema_of(table).names:
         return []
-    return [value for value in pq.read_table(table, columns=[name]).column(name).to_pylist() if value is not None]
+    return [value for value in read_table(table, [name]).column(name).to_pylist() if value is not None]
 
 
 def shard_records(store: Store, shards: int, provenance: Provenance) -> Iterator[ShardRecord]:

@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
-import pyarrow.parquet as pq
-
 from medim_forge.generator.dataset import REJECTED_FILE
 from medim_forge.generator.errors import QuarantineError
 from medim_forge.generator.events import Progress
 from medim_forge.generator.jobspec import GenerateSpec
 from medim_forge.generator.store import Store, shard_name
+from medim_forge.generator.store.tables import read_table
 
 # A share of fewer rows says nothing yet.
 LEAST_ROWS = 32
@@ -76,7 +75,7 @@ def what_failed(store: Store, quarantined: Iterable[int]) -> str:
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for table in store.handles(f"{shard_name(index)}/{REJECTED_FILE}" for index in islice(quarantined, _SHARDS)):
-        for row in pq.read_table(table, columns=["stage", "error"]).to_pylist():
+        for row in read_table(table, ["stage", "error"]).to_pylist():
             if row["stage"] != "filter":
                 kind = _OF_THE_ROW.sub("*", row["error"])
                 counts[kind] += 1

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE
@@ -20,6 +19,7 @@ from medim_forge.generator.selection.policy import view_policy
 from medim_forge.generator.selection.rows import control_rows
 from medim_forge.generator.selection.select import Outcome, Selection, seen_contents
 from medim_forge.generator.store import Store, shard_name
+from medim_forge.generator.store.tables import read_table
 
 _COLUMNS = ("image_sha256", "report")
 _NEAR_COLUMNS = ("image_phash", "report_minhash", "embedding")
@@ -94,7 +94,7 @@ def _rows(store: Store, plan: Plan, *, near: bool) -> Iterator[tuple[dict[str, A
         f"{shard_name(index)}/{name}" for index in range(plan.shards) for name in (PAIRS_FILE, REJECTED_FILE)
     )
     for _ in range(plan.shards):
-        kept = pq.read_table(next(tables), columns=names).to_pylist()
-        others = pq.read_table(next(tables), columns=[*names, "stage"]).to_pylist()
+        kept = read_table(next(tables), names).to_pylist()
+        others = read_table(next(tables), [*names, "stage"]).to_pylist()
         rows = [*(({**row, "stage": "filter"}, True) for row in kept), *((row, False) for row in others)]
         yield from sorted(rows, key=lambda row: int(row[0]["pair_index"]))

@@ -7,20 +7,20 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from medim_forge.generator.dataset import PAIRS_FILE, REJECTED_FILE
 from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import Handle
 from medim_forge.generator.selection.policy import CONTROL_COLUMNS
 from medim_forge.generator.store import Store, shard_name
+from medim_forge.generator.store.tables import read_table, schema_of
 
 
 def control_rows(store: Store, shards: int) -> Iterator[dict[str, Any]]:
     """What mismatched pairs agree, over every judged pair of the dataset."""
     names = (f"{shard_name(index)}/{name}" for index in range(shards) for name in (PAIRS_FILE, REJECTED_FILE))
     for table in store.handles(names):
-        yield from pq.read_table(table, columns=list(CONTROL_COLUMNS)).to_pylist()
+        yield from read_table(table, CONTROL_COLUMNS).to_pylist()
 
 
 def judged_table(handle: Handle, schema: pa.Schema) -> pa.Table:
@@ -31,12 +31,11 @@ def judged_table(handle: Handle, schema: pa.Schema) -> pa.Table:
     Raises:
         StoreError: the table lacks another column.
     """
-    with pq.ParquetFile(handle) as file:
-        there = set(file.schema_arrow.names)
-        lacking = [field.name for field in schema if field.name not in there and not field.nullable]
-        if lacking:
-            raise StoreError(f"{handle}: has no column {', '.join(lacking)}; use the release that made the dataset")
-        table = file.read(columns=[name for name in (*schema.names, "stage") if name in there])
+    there = set(schema_of(handle).names)
+    lacking = [field.name for field in schema if field.name not in there and not field.nullable]
+    if lacking:
+        raise StoreError(f"{handle}: has no column {', '.join(lacking)}; use the release that made the dataset")
+    table = read_table(handle, [name for name in (*schema.names, "stage") if name in there])
     if "stage" in there:
         table = table.filter(pc.equal(table.column("stage"), "filter"))
     columns = [

@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -69,8 +70,11 @@ class LocalStore:
         return (self.out / name).is_file()
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
-        return (self.out / name).stat().st_size
+        """Bytes of a file; `IsADirectoryError` where a folder stands in its place."""
+        status = (self.out / name).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+        return status.st_size
 
     def files(self, place: str) -> list[str]:
         """The files below a folder, sorted."""

@@ -141,7 +141,8 @@ def open_parquet(where: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWr
     """A Parquet file to write row groups to, laid out for those who train on images and texts.
 
     PNG bytes are compressed already, so they get no codec; text and numbers get zstd. Columns with few values get a
-    dictionary. Bytes and free text get no statistics, which would only fill the footer. The page index is on.
+    dictionary. Bytes and free text get no statistics, which would only fill the footer. The page index is on, and so is
+    the checksum of every page.
     """
     leaves = [leaf for field in schema for leaf in _leaves(field)]
     return pq.ParquetWriter(
@@ -151,6 +152,7 @@ def open_parquet(where: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWr
         use_dictionary=[leaf for leaf in leaves if leaf in _LOW_CARDINALITY],
         write_statistics=[leaf for leaf in leaves if leaf not in _NO_STATISTICS],
         write_page_index=True,
+        write_page_checksum=True,
     )
 
 

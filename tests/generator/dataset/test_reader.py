@@ -120,5 +120,5 @@ def test_a_file_of_another_schema_version_is_refused(tmp_path):
 
 def test_a_file_that_is_not_parquet_is_named(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"nothing")
-    with pytest.raises(StoreError, match=r"x\.parquet: cannot be read as Parquet"):
+    with pytest.raises(StoreError, match=r"x\.parquet: cannot be read \(Parquet"):
         Dataset([tmp_path / "x.parquet"])

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from medim_forge.generator.dataset import REJECTED_FILE
-from medim_forge.generator.errors import StoreError
 from medim_forge.generator.store import Store, shard_name
+from medim_forge.generator.store.tables import read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +33,6 @@ def lost_inputs(store: Store) -> Iterator[Lost]:
         if not record.counts.quarantined:
             continue
         name = f"{shard_name(record.index)}/{REJECTED_FILE}"
-        try:
-            table = pq.read_table(store.handle(name), columns=["source_row", "error"])
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{store}/{name}: cannot be read; run `medim verify`.") from error
-        for row in table.to_pylist():
+        for row in read_table(store.handle(name), ["source_row", "error"]).to_pylist():
             if row["error"] is not None and row["source_row"] is not None:
                 yield Lost(source_row=row["source_row"], error=row["error"])

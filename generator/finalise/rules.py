@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from medim_forge.generator.errors import StoreError
+from medim_forge.generator.finalise.manifest import read_manifest
 from medim_forge.generator.jobspec import BalanceSection, FilterSection, GenerateSpec
 from medim_forge.generator.store import Store
 from medim_forge.generator.store.documents import explained, read_json, sealed_text
@@ -35,10 +38,15 @@ def write_rules(store: Store, policy: Mapping[str, Any] | None) -> None:
 def standing_rules(store: Store, spec: GenerateSpec) -> GenerateSpec | None:
     """The job with the filters that `medim refilter` gave the dataset last; None where its own are in force.
 
+    Where `policy.json` is lost, the manifest says the same.
+
     Raises:
         StoreError: `policy.json` is damaged.
     """
     if not store.exists(POLICY):
+        with contextlib.suppress(StoreError):
+            policy = read_manifest(store)["refiltered"]
+            return None if policy is None else with_policy(spec, policy)
         return None
     mend = (
         "It says which filters `medim refilter` put in force. Put it back, or delete it for the filters of the job "

@@ -117,6 +117,8 @@ class Commands:
     def of(self, command: str, name: str, damage: Callable[[Path], None], found: Found) -> None:
         """The file was damaged and the command run; `found` says what came of it."""
         place = self._fresh("damaged")
+        if not (place / "out" / name).stat().st_size and damage in (truncated, emptied, flipped):
+            return  # nothing is lost
         damage(place / "out" / name)
         where = f"{command}, {name} {damage.__name__}"
         before = content(place / "out")
@@ -153,6 +155,8 @@ class Commands:
         elif writes and not differing:
             told = any(named(name, line) or "made again" in line or "shards to make" in line for line in said)
             found.outcomes["mended" if told else "unread"] += 1
+        elif name == "privacy.json" and "privacy.json" in differing and any(named(name, line) for line in said):
+            found.outcomes["given up"] += 1  # it cannot be remade without the reference; the command says it is lost
         elif same and differing <= {name} | {one for one in differing if one.startswith(f"{name}/")} and untouched:
             found.outcomes["unread"] += 1
         else:
@@ -203,9 +207,9 @@ class Commands:
 
 
 def named(name: str, text: str) -> bool:
-    """Whether a message names a file, or the folder of the shard it lies in."""
-    parts = name.split("/")
-    return name in text or (len(parts) > 1 and "/".join(parts[:-1]) in text and parts[0] == "shards")
+    """Whether a message names a file, or the folder of the shard or of the rounds it lies in."""
+    folder = name.rpartition("/")[0]
+    return name in text or (folder != "" and folder in text and not name.startswith("data/"))
 
 
 def content(out: Path) -> dict[str, str]:

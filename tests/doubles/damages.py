@@ -18,9 +18,11 @@ from medim_forge.generator.audit.verify import verify
 from medim_forge.generator.cli.text import status_text
 from medim_forge.generator.dataset import open_dataset
 from medim_forge.generator.errors import MedimError
+from medim_forge.generator.files import sha256_hex
 from medim_forge.generator.finalise.refilter import refilter
 from medim_forge.generator.generate.job import run_job
 from medim_forge.generator.jobspec import GenerateSpec
+from medim_forge.generator.store import SUCCESS
 from tests.doubles.kill_scenarios import OTHERS, SOME
 from tests.doubles.toy_jobs import run
 from tests.doubles.toy_replica import PARTS, toy_job
@@ -117,7 +119,7 @@ class Commands:
     def of(self, command: str, name: str, damage: Callable[[Path], None], found: Found) -> None:
         """The file was damaged and the command run; `found` says what came of it."""
         place = self._fresh("damaged")
-        if not (place / "out" / name).stat().st_size and damage in (truncated, emptied, flipped):
+        if not (place / "out" / name).stat().st_size and damage not in (missing, a_folder):
             return  # nothing is lost
         damage(place / "out" / name)
         where = f"{command}, {name} {damage.__name__}"
@@ -203,11 +205,13 @@ class Commands:
         return [str(asdict(reproduce(spec.output.dir, pair, PARTS)))]
 
     def _rows(self, spec: GenerateSpec) -> list[str]:
-        return [str(row) for row in open_dataset(spec.output.dir).rows()]
+        return [f"{row} {sha256_hex(row.png)}" for row in open_dataset(spec.output.dir).rows()]
 
 
 def named(name: str, text: str) -> bool:
     """Whether a message names a file, or the folder of the shard or of the rounds it lies in."""
+    if name == SUCCESS:
+        return SUCCESS in text or "not finished" in text
     folder = name.rpartition("/")[0]
     return name in text or (folder != "" and folder in text and not name.startswith("data/"))
 

@@ -15,6 +15,7 @@ from medim_forge.generator.cli.text import plan_text
 from medim_forge.generator.errors import SpecError
 from medim_forge.generator.inputs.images import encode_image
 from medim_forge.generator.inputs.load import load_inputs
+from medim_forge.generator.inputs.survey import survey_inputs
 from medim_forge.generator.jobspec import GenerateSpec, load_spec
 from medim_forge.generator.phantoms import draw
 from medim_forge.generator.plan import make_plan
@@ -68,8 +69,9 @@ def read(job: Path) -> int:
     plan_text(spec)
     plan = make_plan(spec)
     filled, seen = 0, 0
+    planned = survey_inputs(spec) if plan.pairs <= _MOST_READ else None
     for shard in plan:
-        kept, unreadable = load_inputs(spec, shard)
+        kept, unreadable = load_inputs(spec, shard, planned)
         filled += len(kept.requests)
         seen += len(shard.requests)
         for row in unreadable:

@@ -71,7 +71,7 @@ def said(error: Exception) -> str:
         return "its description of itself is damaged"
     # Quotation marks and slashes stand around names of files and values.
     if not text or not isinstance(error, pyarrow.ArrowException) or any(mark in text for mark in "'\"/"):
-        return type(error).__name__
+        return "its content is damaged"
     return shown(text.splitlines()[0])
 
 

@@ -145,12 +145,10 @@ def environment_fault(error: BaseException, what: str) -> EnvironmentFault:
     number = getattr(cause, "errno", None)  # the words beside it may repeat a path
     said = os.strerror(number) if number else "memory ran out" if memory_ran_out(cause) else ""
     said = said or (str(cause) if isinstance(cause, MedimError) else "")
-    told = f"{what} ({said or type(cause).__name__})."
-    if isinstance(error, InputError | SpecError):  # it says which row or table it met, by number
-        told = f"{what}: {sentence(error)}"
-    return EnvironmentFault(
-        f"{told} Mend that and run the same command: no row is blamed for it, and what is committed stays."
-    )
+    told = f"{what} ({said or type(cause).__name__}). Mend that and run"
+    if isinstance(error, InputError | SpecError):  # it says which row or table it met, by number, and how to mend it
+        told = f"{what}: {sentence(error)} Then run"
+    return EnvironmentFault(f"{told} the same command: no row is blamed for it, and what is committed stays.")
 
 
 def _around(error: BaseException) -> BaseException | None:

@@ -22,7 +22,8 @@ ORDER = {
     ),
     "generator": (
         # ground
-        *("masking", "errors", "tracing", "origins", "records", "contracts", "files", "events", "domains", "templates"),
+        *("masking", "escaping", "errors", "tracing", "origins", "records", "contracts", "files", "events", "domains"),
+        "templates",
         # knowledge, pure
         *("phantoms", "filters", "similarity", "jobspec", "metrics"),
         # places

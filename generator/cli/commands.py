@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from medim_forge import __version__
+from medim_forge.generator.cli.say import say
 from medim_forge.generator.errors import DrainedError, MedimError, QuarantineError, SpecError
 from medim_forge.generator.files import is_url
 from medim_forge.generator.jobspec import (
@@ -45,7 +47,7 @@ Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="replaces 
 def show_version(asked: bool) -> None:
     """The version is printed and the command over, if it was asked for."""
     if asked:
-        print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -73,12 +75,12 @@ def plan(
 
     job = load_spec(spec, out)
     if metadata:
-        print(metadata_text(job))
+        say(metadata_text(job))
     elif isinstance(job, GenerateSpec):
         with naming(job, show_inputs):
-            print(with_names(job, plan_text(job), show_inputs))
+            say(with_names(job, plan_text(job), show_inputs))
     else:
-        print(settings_text(job))
+        say(settings_text(job))
 
 
 @app.command()
@@ -98,7 +100,7 @@ def preview(
     refuse_lost_output(job)
     with shown(f"preview of {job.name}") as on_event, naming(job, show_inputs, on_event) as told:
         found = make_preview(job, pairs, told)
-    print(preview_text(job, found))
+    say(preview_text(job, found))
 
 
 @app.command()
@@ -121,7 +123,7 @@ def run(
 
             with shown(job.name) as on_event, naming(job, show_inputs, on_event) as told:
                 result = run_job(job, local=local, on_event=told)
-            print("\n".join([result_text(result), *(lost_lines(job, result.out) if show_inputs else [])]))
+            say("\n".join([result_text(result), *(lost_lines(job, result.out) if show_inputs else [])]))
         case TrainSpec():
             if local:
                 raise SpecError(
@@ -131,17 +133,17 @@ def run(
             from medim_forge.generator.training import run as train
 
             with shown(job.name) as on_event:
-                print(f"results: {train(job, on_event=on_event)}")
+                say(f"results: {train(job, on_event=on_event)}")
         case AugmentSpec():
             from medim_forge.generator.augmentation import run as augment
 
             with shown(job.name) as on_event:
-                print(f"results: {augment(job, local=local, on_event=on_event)}")
+                say(f"results: {augment(job, local=local, on_event=on_event)}")
         case EvaluateSpec():
             from medim_forge.generator.evaluation import run as evaluate
 
             with shown(job.name) as on_event:
-                print(f"results: {evaluate(job, local=local, on_event=on_event)}")
+                say(f"results: {evaluate(job, local=local, on_event=on_event)}")
 
 
 @app.command()
@@ -156,9 +158,9 @@ def status(folder: Folder) -> None:
     if isinstance(job, TrainSpec):
         from medim_forge.generator.training.status import training_status
 
-        print(training_text(training_status(Path(folder), job)))
+        say(training_text(training_status(Path(folder), job)))
         return
-    print(status_text(look(folder)))
+    say(status_text(look(folder)))
 
 
 @app.command()
@@ -167,7 +169,7 @@ def verify(folder: Folder) -> None:
     from medim_forge.generator.audit.verify import verify as check
     from medim_forge.generator.cli.text import verified_text
 
-    print(verified_text(check(folder)))
+    say(verified_text(check(folder)))
 
 
 @app.command()
@@ -178,7 +180,7 @@ def reproduce(
     from medim_forge.generator.audit.reproduce import reproduce as remake
     from medim_forge.generator.cli.text import reproduced_text
 
-    print(reproduced_text(remake(folder, pair_id)))
+    say(reproduced_text(remake(folder, pair_id)))
 
 
 @app.command()
@@ -195,7 +197,7 @@ def convert(
     """Make a checkpoint folder of the published weights; strict, nothing is filled in."""
     from medim_forge.generator.cli.convert import convert_text
 
-    print(
+    say(
         convert_text(
             backbone=backbone,
             tokenizer=tokenizer,
@@ -215,7 +217,7 @@ def refilter(folder: Folder, spec: SpecFile) -> None:
     from medim_forge.generator.cli.text import refiltered_text
     from medim_forge.generator.finalise.refilter import refilter as decide
 
-    print(refiltered_text(decide(folder, generate_job(load_spec(spec), "refilter"))))
+    say(refiltered_text(decide(folder, generate_job(load_spec(spec), "refilter"))))
 
 
 @app.command()
@@ -233,7 +235,7 @@ def privacy(
 
     found = assess(folder, reference, holdout, image_column, report_column, named=show_inputs)
     record_privacy(folder, found)
-    print(privacy_text(found))
+    say(privacy_text(found))
 
 
 @app.command()
@@ -245,7 +247,7 @@ def data(
     from medim_forge.generator.cli.data import look_at_data
 
     for text in look_at_data(spec, sheet):
-        print(text)
+        say(text)
 
 
 def generate_job(job: JobSpec, command: str) -> GenerateSpec:
@@ -287,11 +289,14 @@ def main() -> NoReturn:
     try:
         app()
     except MedimError as error:
-        print(f"medim: {error}", file=sys.stderr)
+        say(f"medim: {error}", error=True)
         sys.exit(exit_code(error))
+    except Exception:  # noqa: BLE001 - none of ours: all of it is shown, with controls written out
+        say(traceback.format_exc(), error=True)
+        sys.exit(1)
     except SystemExit as leaving:
         # The library leaves with 2 for a wrong option and 130 for Ctrl-C.
         if leaving.code == 130:
-            print("medim: interrupted; run the same command to go on: what is committed stays.", file=sys.stderr)
+            say("medim: interrupted; run the same command to go on: what is committed stays.", error=True)
         sys.exit(leaving.code or 0)
     sys.exit(0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from medim_forge.generator.cli.say import say
 from medim_forge.generator.cli.text import table
 from medim_forge.generator.errors import ConvertError
 
@@ -50,7 +50,7 @@ def convert_text(
                 terms=terms or OFFICIAL_TERMS,
             ),
             out,
-            on_step=lambda name: print(f"wrote {name}", file=sys.stderr),
+            on_step=lambda name: say(f"wrote {name}", error=True),
         )
     except (CheckpointError, ConfigError, OSError) as error:
         raise ConvertError(str(error)) from error

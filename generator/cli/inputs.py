@@ -7,13 +7,13 @@ docs/running.md.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medim_forge.generator.cli.say import say
 from medim_forge.generator.errors import MedimError
 from medim_forge.generator.events import JobEvent, OnEvent, note
 from medim_forge.generator.files import is_url
@@ -89,7 +89,7 @@ def naming(job: GenerateSpec, wanted: bool, on_event: OnEvent = print) -> Iterat
         if wanted:
             came = [f"came: {shown(path, 4096)}" for path in getattr(error, "came", ())[:_MOST]]
             for line in (*named_lines(job, str(error)), *came):
-                print(line, file=sys.stderr)
+                say(line, error=True)
         raise
 
 

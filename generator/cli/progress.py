@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from medim_forge.generator.cli.say import say
 from medim_forge.generator.cli.text import duration
+from medim_forge.generator.escaping import visible
 from medim_forge.generator.events import JobEvent, OnEvent
 from medim_forge.generator.records import Counts
 
@@ -74,21 +76,23 @@ def shown(name: str) -> Iterator[OnEvent]:
     )
     pace = Pace()
     with Progress(*columns, console=Console(), expand=True) as bar:
-        task = bar.add_task(name, total=None, count="", state="starting")
+        task = bar.add_task(visible(name), total=None, count="", state="starting")
 
         def show(event: JobEvent) -> None:
             # An event that counts nothing leaves the bar as it is.
             if event.done is not None and event.planned is not None:
                 made, wanted = event.done.pairs, event.planned.pairs
                 count = f"{made:{len(str(wanted))}}/{wanted} pairs"
-                bar.update(task, total=wanted, completed=made, count=count, state=facts(event, pace.text(event)))
+                bar.update(
+                    task, total=wanted, completed=made, count=count, state=visible(facts(event, pace.text(event)))
+                )
             elif event.steps is not None:
                 steps, total = event.steps
                 bar.update(
                     task, total=total, completed=steps, count=f"{steps}/{total}", state=pace.of_steps(steps, total)
                 )
             if event.kind not in ("committed", "step"):
-                bar.console.print(event.message, markup=False, highlight=False)
+                bar.console.print(visible(event.message), markup=False, highlight=False)
 
         yield show
 
@@ -110,14 +114,14 @@ class Lines:
         if event.kind == "step":
             return
         if event.kind != "committed" or event.done is None or event.planned is None:
-            print(event.message, flush=True)
+            say(event.message)
             return
         now, done = self._clock(), f"{event.done.pairs:,} of {event.planned.pairs:,} pairs"
         if event.planned.shards <= FEW_SHARDS:
-            print(f"{event.message} ({done}, {facts(event, pace)})", flush=True)
+            say(f"{event.message} ({done}, {facts(event, pace)})")
         elif now - self._printed >= QUIET_S or event.done.shards == event.planned.shards:
             self._printed = now
-            print(f"{done}: {facts(event, pace)}", flush=True)
+            say(f"{done}: {facts(event, pace)}")
 
 
 def facts(event: JobEvent, pace: str = "") -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from medim_forge.generator.escaping import markdown
+
 
 def render(name: str, *, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
     """The text of a template with these values in it.
@@ -24,15 +26,21 @@ def render(name: str, *, filters: Mapping[str, Callable[..., Any]] | None = None
     return _template(name, tuple((filters or {}).items())).render(**values)
 
 
+def _quoted(value: Any) -> Any:
+    """What a template is filled with: text from jobs and data is no markup."""
+    return markdown(value) if isinstance(value, str) else value
+
+
 @functools.cache
 def _template(name: str, filters: tuple[tuple[str, Callable[..., Any]], ...]) -> Template:
     """The compiled template, which knows these filters."""
-    # Markdown, not HTML: escaping of <, > and & would show.
+    # Markdown, not HTML: escaping of every <, > and & would show.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701
         keep_trailing_newline=True,
+        finalize=_quoted,
     )
     environment.filters.update(filters)
     return environment.get_template(name)

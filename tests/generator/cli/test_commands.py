@@ -196,6 +196,23 @@ def test_status_verify_and_reproduce_look_after_a_dataset(medim, toy):
     assert pair_id in out
 
 
+HOSTILE = "\x1b]0;owned\x07\x1b[2J \u202eknil <script>alert(1)</script> a | b ![x](http://x.example/p.png)"
+
+
+def test_what_a_job_says_commands_neither_terminal_nor_card(medim, toy, tmp_path):
+    path, _ = toy(prompts=[{"domain": "chest_xray", "pairs": 2, "text": HOSTILE}], name="toy")
+    said = [medim("plan", path), medim("run", path, "--local"), medim("status", tmp_path / "out")]
+    said.append(medim("verify", f"{tmp_path}/\x1b[2J"))
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    # The plan refuses words that its checkpoint does not know, and names them.
+    assert [code for code, _, _ in said] == [1, 0, 0, 1]
+    text = "".join(out + err for _, out, err in said) + card
+    assert r"\x1b]0;owned\x07\x1b[2J \u202eknil" in text
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert "&lt;script>alert(1)&lt;/script> a \\| b ![x\\](http://x.example/p.png)" in card
+    assert "<script" not in card
+
+
 def test_status_of_a_folder_without_dataset_is_refused(medim, tmp_path):
     code, _, err = medim("status", tmp_path)
     assert code == 1

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from medim_forge.generator.dataset.listed import refuse_unlisted
 from medim_forge.generator.dataset.png import decode_png
 from medim_forge.generator.dataset.schema import INPUT_PREFIX, SCHEMA_VERSION
 from medim_forge.generator.errors import StoreError
@@ -179,7 +180,7 @@ class Dataset:
         if not 0 <= part < parts:
             raise ValueError(f"part {part} of {parts} parts does not exist; parts count from 0")
         for group in self._groups[part::parts]:
-            for values in _read(group).to_pylist():
+            for values in read_group(group.file, group.number).to_pylist():
                 if domain is None or values["domain"] == domain:
                     yield row_of(values)
 
@@ -205,7 +206,7 @@ class Dataset:
     def columns(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The named columns of every row in order; images are not read unless named."""
         for group in self._groups:
-            yield from _read(group, list(names)).to_pylist()
+            yield from read_group(group.file, group.number, names).to_pylist()
 
     def images(self, domain: Domain | None = None) -> Iterator[NDArray[np.uint8]]:
         """The pixels of every row in order: uint8 [H, W] or [H, W, 3]."""
@@ -218,7 +219,8 @@ class Dataset:
     def _table(self, number: int) -> pa.Table:
         """A row group, decoded; the ones used last are kept."""
         if number not in self._cache:
-            self._cache[number] = _read(self._groups[number])
+            group = self._groups[number]
+            self._cache[number] = read_group(group.file, group.number)
             if len(self._cache) > _CACHED_ROW_GROUPS:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(number)
@@ -229,10 +231,11 @@ def open_dataset(folder: Path | str | Store) -> Dataset:
     """The kept and deduplicated pairs of a finished dataset.
 
     Raises:
-        StoreError: the folder holds no finished dataset.
+        StoreError: the folder holds no finished dataset, or not the one that its manifest lists.
     """
     store = store_at(folder)
     refuse_pending(store)
+    refuse_unlisted(store)
     return open_data(store)
 
 
@@ -291,10 +294,6 @@ def _row_groups(file: Handle) -> list[_RowGroup]:
             f"{file}: schema version is {version}, this release reads {SCHEMA_VERSION}; use the release that wrote it"
         )
     return [_RowGroup(file, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
-
-
-def _read(group: _RowGroup, names: list[str] | None = None) -> pa.Table:
-    return read_group(group.file, group.number, names)
 
 
 def _names(files: Sequence[Handle]) -> str:

@@ -30,6 +30,7 @@ from medim_forge.generator.selection import ViewPolicy
 from medim_forge.generator.selection.rows import judged_table
 from medim_forge.generator.selection.select import Selection, seen_contents
 from medim_forge.generator.store import SUCCESS, Store, shard_name
+from medim_forge.generator.store.disk import FULL, writing
 from medim_forge.generator.writers.parquet import open_parquet
 
 DATA = "data"
@@ -99,12 +100,12 @@ def build_data_view(
     draft = store.new_attempt(0, 0)
     objects = RestoredObjects(provenance, plan.spec.output.dicom, draft / "objects" / RESTORED)
     try:
-        with seen_contents(draft) as seen:
+        with writing(store, only=FULL), seen_contents(draft) as seen:
             schema, chosen = pairs_schema(provenance), Selection(policy or ViewPolicy(), plan, seen)
             with pq.ParquetWriter(draft / LEFT_OUT, _LEFT_OUT_SCHEMA, compression="zstd") as left_out:
                 rows = _chosen_rows(store, plan.shards, schema, chosen, objects, left_out)
                 paths = _write_files(draft, rows, schema, limit)
-        files = _install(store, draft, paths, objects)
+            files = _install(store, draft, paths, objects)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return DataView(

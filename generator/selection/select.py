@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from medim_forge.generator.errors import StoreError
 from medim_forge.generator.filters.threshold import filter_of
 from medim_forge.generator.plan import Plan
 from medim_forge.generator.plan.strata import Stratum, strata_of, stratum_of
@@ -147,6 +148,16 @@ class SeenContents:
 
 @contextmanager
 def seen_contents(folder: Path) -> Iterator[SeenContents]:
-    """An empty set of contents, in a file of the folder."""
-    with closing(sqlite3.connect(folder / "seen.sqlite", isolation_level=None)) as database:
-        yield SeenContents(database)
+    """An empty set of contents, in a file of the folder.
+
+    Raises:
+        StoreError: the folder takes no more.
+    """
+    try:
+        with closing(sqlite3.connect(folder / "seen.sqlite", isolation_level=None)) as database:
+            yield SeenContents(database)
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"{folder.parent.parent}: cannot be written ({error}: {folder / 'seen.sqlite'}). "
+            "Give a folder with space and write permission, in output.dir or with --out."
+        ) from error

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from medim_forge.generator.errors import StoreError
 
+# Errors of a disk that is full, whoever meets them: nothing that is only read raises them.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 # Errors of a folder that takes nothing more, whatever is written.
 NO_ROOM = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
@@ -17,7 +19,7 @@ NO_ROOM = frozenset(
 
 
 @contextlib.contextmanager
-def writing(out: Path, only: frozenset[int] | None = None) -> Iterator[None]:
+def writing(out: object, only: frozenset[int] | None = None) -> Iterator[None]:
     """What goes wrong inside is explained as a folder that cannot be written.
 
     Args:

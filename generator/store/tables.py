@@ -84,7 +84,13 @@ def _opened(handle: Handle, mend: str, *, checked: bool = True) -> Iterator[pq.P
     with _read(handle, mend):
         if isinstance(handle, Path) and handle.is_dir():
             raise IsADirectoryError
+        if isinstance(handle, Path) and handle.exists() and not handle.is_file():
+            raise ValueError("it is no regular file")
         file = pq.ParquetFile(handle, page_checksum_verification=checked)
+        # The footer has no checksum, but says twice how many rows there are.
+        parts = sum(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
+        if parts != file.metadata.num_rows:
+            raise ValueError(f"it says that it has {file.metadata.num_rows} rows, and its parts have {parts}")
     with file:
         yield file
 

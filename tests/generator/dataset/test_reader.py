@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from itertools import chain
 
 import numpy as np
@@ -122,3 +123,20 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"nothing")
     with pytest.raises(StoreError, match=r"x\.parquet: cannot be read \(Parquet"):
         Dataset([tmp_path / "x.parquet"])
+
+
+def test_a_part_of_a_dataset_does_not_pass_for_the_whole(folder, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    path = out / "data" / "train-00000-of-00001.parquet"
+    other = path.with_name("train-00001-of-00001.parquet")
+    shutil.copy(path, other)
+    with pytest.raises(StoreError, match=rf"{other.name}: is not what was written: it is not in the manifest"):
+        open_dataset(out)
+    path.unlink()
+    with pytest.raises(StoreError, match=rf"{path.name}: is not what was written: it is missing\. Delete data/"):
+        open_dataset(out)
+    pq.write_table(pq.read_table(other).slice(0, 3), path)
+    other.unlink()
+    with pytest.raises(StoreError, match=rf"{path.name}: is not what was written: it has \d+ bytes, and had \d+"):
+        open_dataset(out)

@@ -102,3 +102,20 @@ def test_a_table_without_a_column_is_another_one(path):
         read_table(path, ["pair_id", "seed", "shard"])
     with pytest.raises(StoreError, match="Ask for it again"):
         read_table(path, ["seed"], mend="Ask for it again.")
+
+
+def test_a_flipped_bit_in_the_footer_takes_no_row_away(path):
+    """The footer has no checksum; it says the number of rows twice."""
+    content, told = path.read_bytes(), []
+    for place in range(len(content) - 8 - int.from_bytes(content[-8:-4], "little"), len(content) - 8):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        try:
+            footer = footer_of(path)
+        except StoreError as error:
+            told.append(str(error))
+        else:
+            parts = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+            assert sum(parts) == footer.num_rows == len(TABLE), place
+    assert any("its parts have" in line for line in told)

@@ -1,7 +1,7 @@
 """Kills every command at every storage call, runs it again and compares: python -m benchmarks.kills [--every N].
 
-In this process, with the replica of numpy; see tests/doubles/kills.py for what a kill is. The bar: nothing different,
-unfinished, left behind, or seen half made.
+In this process, with the replica of numpy, and a training of a tiny backbone; see tests/doubles/kills.py for what a
+kill is. The bar: nothing different, unfinished, left behind, or seen half made.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import argparse
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from tests.doubles.kill_scenarios import SCENARIOS, Trial
+from tests.doubles.kill_training import TrainingTrial
 
 
 def main() -> int:
@@ -22,13 +24,14 @@ def main() -> int:
     arguments.add_argument("--json", type=Path, help="where the JSON goes; the screen without it")
     options = arguments.parse_args()
     found = {}
-    for scenario in SCENARIOS:
+    trials = {scenario.name: partial(Trial, scenario) for scenario in SCENARIOS}
+    for name, make in {**trials, "training": TrainingTrial}.items():
         with tempfile.TemporaryDirectory() as folder:
-            trial = Trial(scenario, Path(folder))
+            trial = make(Path(folder))
             for at in range(1, trial.calls + 1, options.every):
                 trial.kill(at)
-        found[scenario.name] = vars(trial.found)
-        print(f"{scenario.name}: {trial.found.killed} kills", file=sys.stderr)
+        found[name] = vars(trial.found)
+        print(f"{name}: {trial.found.killed} kills", file=sys.stderr)
     harm = sum(len(row[name]) for row in found.values() for name in ("different", "unfinished", "unseen", "left"))
     text = json.dumps({"benchmark": "kills", "every": options.every, "harm": harm, "scenarios": found}, indent=1)
     if options.json:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.errors import InputError, SpecError
+from medim_forge.generator.inputs.bounds import LARGEST_IMAGE, check_bytes
 from medim_forge.generator.inputs.images import FORMATS, decode_image, encode_image
 from medim_forge.generator.inputs.row_groups import ColumnReader
 
@@ -180,9 +181,11 @@ def read_file(path: Path) -> bytes:
     """The bytes of a file.
 
     Raises:
-        InputError: it is gone; what else stops it from being read says nothing of the row, and is raised as it is.
+        InputError: it is gone, or larger than any image; what else stops it from being read says nothing of the row,
+            and is raised as it is.
     """
     try:
+        check_bytes(path.stat().st_size, LARGEST_IMAGE, "an image")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise InputError("names a file that is not there; did it vanish after it was looked for?") from error
@@ -192,8 +195,9 @@ def read_part(path: Path, start: int, size: int) -> bytes:
     """Some bytes of a file.
 
     Raises:
-        InputError: the file ends before them.
+        InputError: the file ends before them, or they are more than any image has.
     """
+    check_bytes(size, LARGEST_IMAGE, "an image")
     with path.open("rb") as file:
         file.seek(start)
         content = file.read(size)

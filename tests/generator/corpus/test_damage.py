@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
+from medim_forge.generator.corpus.pictures import FilePicture, PartPicture
 from medim_forge.generator.corpus.seen import Eye
 from medim_forge.generator.corpus.survey import survey
-from medim_forge.generator.errors import MedimError
+from medim_forge.generator.errors import InputError, MedimError
 from tests.doubles.corpora import corpus_of
 
 OWN = {"kind": "table", "columns": {"image": "file", "report": "text", "patient": "who"}}
@@ -67,3 +68,12 @@ def test_damage_is_told_and_nothing_of_a_person_repeated(name, way, holdings, tm
         assert census.rows == sum(census.kept.values()) + sum(census.left_out.values())
     said += "".join(capfd.readouterr()) + " ".join(str(one.message) for one in recwarn.list)
     assert [secret for secret in ("Marker", "Heart", "Herz", "Jane") if secret in said] == []
+
+
+def test_a_file_larger_than_any_image_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # sparse: to read it would take a tebibyte of memory
+    for picture in (FilePicture(path), PartPicture(path, 512, 2**39)):
+        with pytest.raises(InputError, match=r"holds [\d,]+ bytes, and an image may have [\d,]+. Give a smaller one"):
+            picture.content()

@@ -5,7 +5,6 @@ Legend: R rows, H W pixels, C channels, I codes, T report slots.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medim_forge.generator.phantoms import OPENING, draw, sentences
+from medim_forge.generator.training.arrays import place_arrays, read_arrays
 from medim_forge.model.layout import TokenLayout
 from medim_forge.model.text import ReportTokenizer, build_report_tokenizer
 
@@ -48,13 +48,13 @@ def draw_corpus(domain: str, rows: int, first_seed: int, cache: Path | None = No
     """
     path = cache / f"{domain}_{first_seed}_{rows}.npz" if cache else None
     if path is not None and path.exists():
-        with np.load(path) as stored:
-            return Corpus(
-                domain=domain,
-                images=stored["images"],
-                reports=list(stored["reports"]),
-                findings=list(stored["findings"]),
-            )
+        stored = read_arrays(path, ("images", "reports", "findings"))
+        return Corpus(
+            domain=domain,
+            images=stored["images"],
+            reports=list(stored["reports"]),
+            findings=list(stored["findings"]),
+        )
     phantoms = [draw(domain, first_seed + row) for row in range(rows)]
     images = np.stack([p.image if p.image.ndim == 3 else p.image[..., None] for p in phantoms])
     corpus = Corpus(
@@ -64,10 +64,8 @@ def draw_corpus(domain: str, rows: int, first_seed: int, cache: Path | None = No
         findings=[",".join(sorted(p.findings)) for p in phantoms],
     )
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part.npz")
-        np.savez(part, images=images, reports=np.array(corpus.reports), findings=np.array(corpus.findings))
-        part.rename(path)
+        arrays = {"images": images, "reports": np.array(corpus.reports), "findings": np.array(corpus.findings)}
+        place_arrays(path, arrays)
     return corpus
 
 

@@ -16,7 +16,9 @@ from medim_forge.generator.events import OnEvent, note
 from medim_forge.generator.jobspec import TrainSpec
 from medim_forge.generator.phantoms import OPENING
 from medim_forge.generator.store import SUCCESS, store_at
+from medim_forge.generator.store.disk import writing
 from medim_forge.generator.store.folder import claim_folder
+from medim_forge.generator.training.arrays import place_arrays, read_arrays
 from medim_forge.generator.training.data import (
     TRAIN_SEEDS,
     VALIDATION_SEEDS,
@@ -96,7 +98,7 @@ def _log_to(out: Path, on_event: OnEvent) -> Callable[[str], None]:
     """What takes a line at a time, into `training.log` and as an event."""
 
     def log(line: str) -> None:
-        with (out / "training.log").open("a", encoding="utf-8") as stream:
+        with writing(out), (out / "training.log").open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
         on_event(note(line))
 
@@ -142,17 +144,15 @@ def _encoded(
     """Phantoms of a domain as ids, made once and then read from the folder's `data/`."""
     path = out / "data" / f"encoded_{domain}_{first_seed}_{rows}.npz"
     if path.exists():
-        with np.load(path) as stored:
-            return Encoded(domain=domain, state=stored["state"], opening=stored["opening"])
+        stored = read_arrays(path, ("state", "opening"))
+        return Encoded(domain=domain, state=stored["state"], opening=stored["opening"])
     corpus = draw_corpus(domain, rows, first_seed, out / "data")
     codes = reconstruct(tokenizer, corpus.images, decode=False)[0]
     state = np.concatenate(
         [report_ids(corpus.reports, text, sizes.layout), codes + sizes.layout.code_range(domain)[0]], axis=1
     )
     opening = np.full(rows, len(text.encode(OPENING[domain])))
-    part = path.with_suffix(".part.npz")
-    np.savez(part, state=state, opening=opening)
-    part.rename(path)
+    place_arrays(path, {"state": state, "opening": opening})
     return Encoded(domain=domain, state=state, opening=opening)
 
 

@@ -28,7 +28,8 @@ from medim_forge.generator.training.metrics import Metrics
 from medim_forge.generator.training.objective import Batch, Losses, Objective
 from medim_forge.generator.training.optimise import Optimiser, Recipe, Schedule, follow
 from medim_forge.generator.training.order import Order, stream
-from medim_forge.generator.training.saving import RestartPoints, Stateful, place_file
+from medim_forge.generator.training.placing import place_file
+from medim_forge.generator.training.saving import RestartPoints, Stateful
 from medim_forge.generator.training.source import Source
 from medim_forge.generator.training.watch import HeldOut, Stop, best_step, is_over, parts
 from medim_forge.model.layout import TokenLayout

@@ -6,6 +6,7 @@ that no step stands in it twice.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+
+from medim_forge.generator.training.placing import place_file
 
 METRICS, PLOT = "metrics.jsonl", "metrics.png"
 
@@ -112,8 +115,10 @@ def draw_plot(folder: Path) -> None:
     norms.set_ylabel("norm of the gradient")
     norms.set_xlabel("step")
     losses.legend()
-    figure.savefig(folder / PLOT, dpi=100, metadata={"Software": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100, metadata={"Software": None})
     pyplot.close(figure)
+    place_file(folder / PLOT, lambda file: file.write(drawn.getvalue()))
 
 
 def _column(lines: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:

@@ -9,15 +9,10 @@ A restart point is written as `00012000.part`, synced, renamed and then marked. 
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from hashlib import sha256
-from io import BufferedWriter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -27,6 +22,7 @@ from medim_forge.generator.errors import StoreError
 from medim_forge.generator.files import file_record
 from medim_forge.generator.store import json_text
 from medim_forge.generator.store.folder import differences, refuse
+from medim_forge.generator.training.placing import sync, write_hashed, written
 
 MARKER, STATE, FACTS = "_COMMITTED", "state.pt", "state.json"
 _STEP = re.compile(r"\d{8,}")
@@ -122,17 +118,17 @@ class RestartPoints:
         """
         point = self._folder / f"{step:08d}"
         part = point.with_name(f"{point.name}.part")
-        with _written(part, f"The last whole restart point, step {self._newest()}, is kept."):
+        with written(part, f"The last whole restart point, step {self._newest()}, is kept."):
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             state = {name: owner.state_dict() for name, owner in self._parts.items()}
-            files = {STATE: _write(part / STATE, lambda file: torch.save(state, cast("Any", file)))}
+            files = {STATE: write_hashed(part / STATE, lambda file: torch.save(state, cast("Any", file)))}
             content = json_text({**facts, "step": step, "belongs": self._belongs}).encode()
-            files[FACTS] = _write(part / FACTS, lambda file: file.write(content))
-            _sync(part)
+            files[FACTS] = write_hashed(part / FACTS, lambda file: file.write(content))
+            sync(part)
             shutil.rmtree(point, ignore_errors=True)
             part.rename(point)
-            _sync(self._folder)
+            sync(self._folder)
             _commit(point, files)
         self._retire(step, protect)
 
@@ -175,99 +171,10 @@ def fault(point: Path) -> str:
     return "" if {STATE, FACTS} <= files.keys() else f"is damaged ({MARKER} does not name its files)"
 
 
-def place_file(path: Path, write: Callable[[_Hashed], Any]) -> None:
-    """The file is there, whole and on disk, or as it was.
-
-    Args:
-        path: replaced.
-        write: writes the content into an open file.
-
-    Raises:
-        StoreError: there is no space, or the folder cannot be written.
-    """
-    part = path.with_name(f"{path.name}.part")
-    with _written(path, f"{path.name} is as it was."):
-        _write(part, write)
-        part.replace(path)
-        _sync(path.parent)
-
-
-class _Hashed:
-    """An open file whose digest is known when all is written, and which remembers why it could not be."""
-
-    def __init__(self, file: BufferedWriter) -> None:
-        self._file, self._digest, self._size = file, sha256(), 0
-        self.error: OSError | None = None
-
-    def write(self, content: Any) -> int:
-        """All of the content is written."""
-        try:
-            self._file.write(content)
-        except OSError as error:
-            self.error = error
-            raise
-        view = memoryview(content).cast("B")
-        self._digest.update(view)
-        self._size += len(view)
-        return len(view)
-
-    def flush(self) -> None:
-        """What is written has left the process."""
-        self._file.flush()
-
-    def said(self) -> dict[str, Any]:
-        """Size and digest."""
-        return {"size": self._size, "sha256": self._digest.hexdigest()}
-
-
-def _write(path: Path, write: Callable[[_Hashed], Any]) -> dict[str, Any]:
-    """The file is on disk; its size and digest, as the bytes went by."""
-    with path.open("wb") as opened:
-        file = _Hashed(opened)
-        try:
-            write(file)
-        except RuntimeError as error:
-            # torch's writer says that a position is unexpected, where the file said that the disk is full.
-            if file.error is not None:
-                raise file.error from error
-            raise
-        opened.flush()
-        os.fsync(opened.fileno())
-    return file.said()
-
-
 def _commit(point: Path, files: Mapping[str, Any]) -> None:
     """The restart point counts from now on."""
     part = point / f"{MARKER}.part"
     content = json_text({"files": files}).encode()
-    _write(part, lambda file: file.write(content))
+    write_hashed(part, lambda file: file.write(content))
     part.rename(point / MARKER)
-    _sync(point)
-
-
-def _sync(folder: Path) -> None:
-    """The names in a folder are on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _written(place: Path, kept: str) -> Iterator[None]:
-    """Errors of the file system are told as what they mean here, and what was half written is gone.
-
-    Raises:
-        StoreError: one happened.
-    """
-    try:
-        yield
-    except OSError as error:
-        for part in (place, place.with_name(f"{place.name}.part")):
-            if part.suffix == ".part":
-                shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "there is no space left" if full else f"cannot be written ({error.strerror or error})"
-        mend = "Make room" if full else "Mend that"
-        raise StoreError(f"{place}: {what}. {kept} {mend}, and run the job again: it goes on from there.") from error
+    sync(point)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 
 from medim_forge.generator.errors import StoreError
+from medim_forge.generator.training.placing import place_file
 
 
 class Stateful(Protocol):
@@ -39,12 +41,17 @@ class Snapshot:
             steps: of the whole training.
 
         Raises:
-            StoreError: more steps than these are done already.
+            StoreError: more steps than these are done already, or the stored state is damaged.
         """
         if not self._path.exists():
             return 0
-        stored = torch.load(self._path, map_location="cpu", weights_only=True)
-        done = int(stored["step"])
+        try:
+            stored = torch.load(self._path, map_location="cpu", weights_only=True)
+            done = int(stored["step"])
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise StoreError(
+                f"{self._path}: is damaged ({type(error).__name__}). Delete it: training begins again at step 0."
+            ) from error
         if done > steps:
             raise StoreError(
                 f"{self._path}: {done} steps are done, and this job asks for {steps}. Delete {self._path.parent} to "
@@ -55,8 +62,6 @@ class Snapshot:
         return done
 
     def save(self, step: int) -> None:
-        """Keep the state, as of `step` finished steps."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_suffix(".part")
-        torch.save({"step": step, **{name: part.state_dict() for name, part in self._parts.items()}}, part)
-        part.replace(self._path)
+        """Keep the state, as of `step` finished steps; `StoreError` where it cannot be written."""
+        state = {"step": step, **{name: part.state_dict() for name, part in self._parts.items()}}
+        place_file(self._path, lambda file: torch.save(state, cast("Any", file)))

@@ -131,8 +131,8 @@ def stopping(monkeypatch, place, name, at):
 PLACES = {
     "in a step": (Trainer, "gradients", 4),
     "before the first restart point": (Trainer, "gradients", 1),
-    "in a save": (saving, "_write", 4),
-    "before the rename": (saving, "_sync", 4),
+    "in a save": (saving, "write_hashed", 4),
+    "before the rename": (saving, "sync", 4),
     "between rename and marker": (saving, "_commit", 2),
     "after the marker": (saving.RestartPoints, "_retire", 2),
 }

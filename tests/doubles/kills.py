@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from medim_forge.generator.store import protocol
+from medim_forge.generator.store import lease, protocol
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _ALWAYS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "shutil.rmtree")
@@ -52,10 +52,14 @@ class Death:
         named = [str(path) for path in paths if isinstance(path, str | os.PathLike)]
         if not any(path.startswith(self.folder) for path in named):
             return
+        self.count(f"{event} {Path(named[-1]).name}")
+
+    def count(self, what: str) -> None:
+        """One more storage call is counted, or does not come back."""
         self.calls += 1
         if self.dead or self.calls == self.at:
             if not self.dead:
-                self.where = f"{event} {Path(named[-1]).name}"
+                self.where = what
             self.dead = True
             raise Killed
 
@@ -79,7 +83,7 @@ def dying(folder: Path, at: int | None) -> Iterator[Death]:
         _installed.append(True)
     usual: Callable[[], str] = protocol.process_name
     life = next(_lives)
-    protocol.process_name = lambda: f"{os.getpid()}.life{life}.here"
+    protocol.process_name = lease.process_name = lambda: f"{os.getpid()}.life{life}.here"
     death = Death(folder, at)
     _current.append(death)
     try:
@@ -88,4 +92,4 @@ def dying(folder: Path, at: int | None) -> Iterator[Death]:
         assert death.dead
     finally:
         _current.remove(death)
-        protocol.process_name = usual
+        protocol.process_name = lease.process_name = usual

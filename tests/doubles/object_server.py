@@ -50,6 +50,23 @@ def s3_server(**environment: str) -> Iterator[int]:
             process.terminate()
 
 
+@contextlib.contextmanager
+def bucket() -> Iterator[str]:
+    """Inside, `s3://` of this process is a server of its own with one empty bucket, whose address this is."""
+    with s3_server() as port:
+        ours = {**KEYS, **NO_OTHERS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+        try:
+            import fsspec
+
+            fsspec.filesystem("s3", skip_instance_cache=True).mkdir(BUCKET)
+            yield f"s3://{BUCKET}"
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 class Relay:
     """Passes bytes between clients and the server until it is told to do worse.
 

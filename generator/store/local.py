@@ -19,6 +19,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from medim_forge.generator.errors import StoreError
@@ -37,6 +38,7 @@ from medim_forge.generator.store.protocol import (
 
 _TEMPORARY = ".tmp"
 _HOLDER = "holder"
+_WAIT = "Wait until it has ended, then run this again."
 _SHARD_NAME = re.compile(r"\d{6,}")
 
 
@@ -262,9 +264,10 @@ def _age_s(folder: Path) -> float:
 
 
 def _held(out: Path, holder: Path) -> StoreError:
-    """The error that says who works on the dataset."""
+    """The error that says who works on the dataset, and since when."""
     try:
         who = holder.read_text(encoding="utf-8")
+        since = datetime.fromtimestamp(holder.stat().st_mtime, UTC)
     except OSError:
-        who = "another command"
-    return StoreError(f"{out}: {who} is at work on the whole dataset. Wait until it has ended, then run this again.")
+        return StoreError(f"{out}: another command is at work on the whole dataset. {_WAIT}")
+    return StoreError(f"{out}: {who} is at work on the whole dataset since {since:%Y-%m-%d %H:%M} UTC. {_WAIT}")

@@ -26,6 +26,7 @@ SUCCESS = "_SUCCESS"
 PENDING = "_pending.json"
 # The folders of a dataset: what was made, what is chosen from it, later rounds, and DICOM of pairs that came back.
 FOLDERS = ("shards", "data", "rounds", "restored")
+_SPACE_OF_THE_MACHINE = 0xEFFFFFFC  # what Linux numbers the first process namespace
 
 
 class Store(Protocol):
@@ -122,8 +123,20 @@ def shard_folder(out: Path, index: int) -> Path:
 
 
 def host_name() -> str:
-    """This machine, in letters that attempt names can hold."""
-    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+    """This machine, in letters that attempt names can hold.
+
+    Containers may share a name and not their processes, so one with process numbers of its own has a name of its own.
+    """
+    name, space = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname()), process_space()
+    return name if space in (None, _SPACE_OF_THE_MACHINE) else f"{name}.{space:x}"
+
+
+def process_space() -> int | None:
+    """The number of the namespace that this process's number is of; None where the system has none."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return None
 
 
 def attempt_name(index: int, attempt: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,9 @@ def test_two_commands_cannot_work_on_a_dataset_at_once(job):
         refused = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "StoreError" in refused.stderr
     assert "`medim privacy` on " in refused.stderr
-    assert "is at work on the whole dataset. Wait until it has ended" in refused.stderr
+    assert re.search(
+        r"is at work on the whole dataset since \d{4}-\d\d-\d\d \d\d:\d\d UTC\. Wait until", refused.stderr
+    )
     allowed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (allowed.returncode, allowed.stderr) == (0, "")
 

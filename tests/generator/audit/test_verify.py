@@ -199,3 +199,14 @@ def test_a_manifest_without_its_parts_is_told_so(folder):
     (folder / "manifest.json").write_text(sealed_text({}))
     with pytest.raises(StoreError, match=r"manifest\.json: is incomplete \(KeyError\('counts'\)\)"):
         verify(folder)
+
+
+def test_a_dataset_without_its_last_mark_is_not_finished(folder):
+    (folder / "_SUCCESS").unlink()
+    assert inspect(folder).problems == ("_SUCCESS: is missing: the dataset is not finished; run its job again",)
+
+
+def test_a_record_of_a_shard_that_nobody_planned_is_found(folder):
+    (folder / "shards/000007").mkdir()
+    shutil.copy(folder / "shards/000000/_shard.json", folder / "shards/000007")
+    assert inspect(folder).problems == ("shards/000007/_shard.json: is not in the manifest",)

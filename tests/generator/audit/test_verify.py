@@ -201,9 +201,15 @@ def test_a_manifest_without_its_parts_is_told_so(folder):
         verify(folder)
 
 
-def test_a_dataset_without_its_last_mark_is_not_finished(folder):
+def test_a_dataset_without_its_last_mark_is_not_finished(folder, tmp_path):
     (folder / "_SUCCESS").unlink()
-    assert inspect(folder).problems == ("_SUCCESS: is missing: the dataset is not finished; run its job again",)
+    # One of its rows was quarantined, and its job allows none: so it ends.
+    assert inspect(folder).problems == ()
+    finish_tiny(tmp_path / "allowed", make_spec(compute={"pairs_per_shard": 4, "max_quarantined": 1}))
+    assert inspect(tmp_path / "allowed").problems == ()
+    (tmp_path / "allowed" / "_SUCCESS").unlink()
+    found = inspect(tmp_path / "allowed").problems
+    assert found == ("_SUCCESS: is missing: the dataset is not finished; run its job again",)
 
 
 def test_a_record_of_a_shard_that_nobody_planned_is_found(folder):

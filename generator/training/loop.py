@@ -210,6 +210,9 @@ def train(trainer: Trainer, held_out: Source, folder: Path, belongs: Mapping[str
     plan = trainer.plan
     points = RestartPoints(folder, trainer.states(), belongs, watchers.say, keep=plan.keep, keep_every=plan.keep_every)
     facts = points.resume(plan.steps)
+    if facts["step"]:
+        # A process that was killed while it removed old ones has left some.
+        points.retire(facts["step"], _protected(facts.get("looks", []), plan))
     with Metrics(folder, int(facts.get("metrics_bytes", 0)), int(facts["step"])) as metrics:
         looks = _learn(trainer, held_out, points, metrics, facts, watchers)
     best = best_step(looks, plan.stop) if plan.stop else looks[-1]["step"]
@@ -219,6 +222,11 @@ def train(trainer: Trainer, held_out: Source, folder: Path, belongs: Mapping[str
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.average.state_dict().items()}
     place_file(folder / WEIGHTS, lambda file: file.write(save(weights)))
     return trainer.average
+
+
+def _protected(looks: Sequence[Mapping[str, Any]], plan: Plan) -> frozenset[int]:
+    """Steps whose restart points stay: that of the best look so far, where the best is what is wanted."""
+    return frozenset({best_step(looks, plan.stop)} if plan.stop and looks else ())
 
 
 def _learn(
@@ -250,7 +258,7 @@ def _learn(
             losses = watch.losses(trainer.judge, trainer.device, PRECISIONS[plan.precision])
             looks.append({"step": step + 1, "held_out": losses})
             metrics.write(step + 1, {"held_out": losses})
-            protect = frozenset({best_step(looks, plan.stop)} if plan.stop else ())
+            protect = _protected(looks, plan)
             began = time.perf_counter()
             points.save(step + 1, {"looks": looks, "metrics_bytes": metrics.kept()}, protect)
             metrics.write(step + 1, {"saved_s": round(time.perf_counter() - began, 4)})

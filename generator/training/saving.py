@@ -130,7 +130,7 @@ class RestartPoints:
             part.rename(point)
             sync(self._folder)
             _commit(point, files)
-        self._retire(step, protect)
+        self.retire(step, protect)
 
     def steps(self) -> list[int]:
         """Steps with a restart point, whole or not, ascending."""
@@ -139,7 +139,13 @@ class RestartPoints:
     def _newest(self) -> int:
         return max((step for step in self.steps() if (self._folder / f"{step:08d}" / MARKER).exists()), default=0)
 
-    def _retire(self, step: int, protect: frozenset[int]) -> None:
+    def retire(self, step: int, protect: frozenset[int] = frozenset()) -> None:
+        """Of the restart points before a step those are there that are to be kept, whole, and no part of another one.
+
+        Args:
+            step: of the newest one.
+            protect: steps whose restart points stay too.
+        """
         old = [other for other in self.steps() if other < step]
         kept = {*(old[-(self._keep - 1) :] if self._keep > 1 else []), *protect}
         if self._keep_every:

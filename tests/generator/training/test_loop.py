@@ -134,7 +134,7 @@ PLACES = {
     "in a save": (saving, "write_hashed", 4),
     "before the rename": (saving, "sync", 4),
     "between rename and marker": (saving, "_commit", 2),
-    "after the marker": (saving.RestartPoints, "_retire", 2),
+    "after the marker": (saving.RestartPoints, "retire", 2),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from medim_forge.generator.dataset import Provenance
 from medim_forge.generator.dataset.claims import headline, side, synthetic_sides
 from medim_forge.generator.dataset.provenance import INTENDED_USE, SOFTWARE, SOFTWARE_VERSION
@@ -19,7 +21,13 @@ from medim_forge.generator.plan.strata import quota_results
 from medim_forge.generator.selection import Calibration
 from medim_forge.generator.templates import render
 
-_SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
+_SIZES = {
+    1_000: Markup("n<1K"),
+    10_000: Markup("1K<n<10K"),
+    100_000: Markup("10K<n<100K"),
+    1_000_000: Markup("100K<n<1M"),
+    10_000_000: Markup("1M<n<10M"),
+}
 
 
 def dataset_card(
@@ -109,9 +117,9 @@ def _license_name(provenance: Provenance) -> str:
     return "see-terms-of-given-data" if provenance.given else "see-training-data-terms"
 
 
-def _size_category(rows: int) -> str:
-    """The size in Hugging Face's words."""
-    return next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")
+def _size_category(rows: int) -> Markup:
+    """The size in Hugging Face's words, which hold a `<` that is no markup."""
+    return next((name for limit, name in _SIZES.items() if rows < limit), Markup("n>10M"))
 
 
 def _cell(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from medim_forge.generator.escaping import markdown
 
@@ -27,8 +28,8 @@ def render(name: str, *, filters: Mapping[str, Callable[..., Any]] | None = None
 
 
 def _quoted(value: Any) -> Any:
-    """What a template is filled with: text from jobs and data is no markup."""
-    return markdown(value) if isinstance(value, str) else value
+    """What a template is filled with: text from jobs and data is no markup; `Markup` is our own, and stays as it is."""
+    return markdown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medim_forge.generator.escaping import markdown, visible
+from medim_forge.generator.finalise.card import _size_category
 from medim_forge.generator.templates import _quoted
 
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \u202eknil\u202c \x9b31m \ud800"
@@ -38,3 +39,12 @@ def test_nothing_that_is_shown_can_command_a_terminal(text):
 )
 def test_markup_in_text_is_no_markup_of_the_card(text, shown):
     assert markdown(text) == _quoted(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [(5, "n<1K"), (5_000, "1K<n<10K"), (50_000, "10K<n<100K"), (500_000, "100K<n<1M"), (5_000_000, "1M<n<10M")],
+)
+def test_the_size_of_a_dataset_stands_in_its_card_in_the_words_of_hugging_face(rows, name):
+    assert _quoted(_size_category(rows)) == name
+    assert _quoted(_size_category(20_000_000)) == "n>10M"
